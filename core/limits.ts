@@ -1,0 +1,44 @@
+/** Every bound of the protocol, named with its unit. Refusal at a bound is spoken: a coded error or a reject reason. */
+export const LIMITS = {
+  /** One log entry, encoded (DESIGN 5). */
+  entryBytesMax: 1024,
+  genesisBytesMax: 4096,
+  intentBytesMax: 640,
+  /** Salt, messages and seed nonce, which travel point to point. */
+  payloadBytesMax: 1_048_576,
+  messageCountMax: 256,
+  messageBytesMax: 262_144,
+  receiptBytesMax: 8_192,
+  /** Output text and token ids that a receipt file may carry beside the receipt. */
+  receiptOutputBytesMax: 1_048_576,
+  /** Structural pre-scan of untrusted bytes. */
+  wireDepthMax: 8,
+  wireItemsMax: 65_536,
+  envelopeBytesMax: 1_114_112,
+  validatorCountMax: 13,
+  memberCountMax: 2_048,
+  replicaCountMax: 5,
+  spareCountMax: 3,
+  rendezvousWeightMax: 64,
+  attemptCountMax: 3,
+  maxTokensMax: 131_072,
+  promptTokensMax: 131_072,
+  chunkTokensMax: 32,
+  chunkMs: 250,
+  /** A chunk may echo a nonce that is at most this many chunks old: the worker may run that far ahead of its acks. */
+  nonceWindowChunks: 4,
+  /** Prompt chunks that a commitment may list: 96,768 prompt tokens at 63 a chunk. */
+  scheduleChunkCountMax: 1_536,
+  outputIdsBytesMax: 524_288,
+  outputTextBytesMax: 524_288,
+  topKMax: 40,
+  temperatureMilliMax: 2_000,
+  reasonBytesMax: 128,
+  idempotencyKeyBytesMax: 128,
+  /** An intent may not be admitted later than this after it was signed. */
+  intentLifetimeMsMax: 3_600_000,
+  /** Any single amount: 2^53 micro-credits, so that JSON readers without bigint can still hold it. */
+  amountMicroMax: 9_007_199_254_740_992n,
+  linkedTransferCountMax: 32,
+  admittedKeyCacheMax: 4_096,
+} as const
