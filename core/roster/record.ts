@@ -1,0 +1,38 @@
+/**
+ * A peer's signed word about itself, at most 1 KiB. One writer, last writer wins by (incarnation, sequence): a CRDT, so gossip may
+ * deliver it in any order and any number of times. What it says of trust or speed is a claim; what counts is in the roster.
+ */
+import { type BodyOf, code, defineBody, digest, list, record, text, u8, u16, u32, u64 } from '../codec/schema.ts'
+
+export const DEVICE_KINDS = ['cpu', 'cuda', 'vulkan', 'metal'] as const
+/** Load is quantised so that a record is signed on change, not on noise. */
+export const LOAD_STEPS = 8
+
+export const peerRecordCodec = defineBody(
+  'peer-record',
+  {
+    addresses: list(text(64), 4),
+    region: text(32),
+    /** Bits of ROLE. */
+    roles: u8(),
+    /** Digests of the model files it holds. */
+    models: list(digest(), 16),
+    hardware: record({ device: code(DEVICE_KINDS), memoryMiB: u32(), threads: u16() }),
+    /** Busy slots in eighths, 0 to LOAD_STEPS. */
+    load: u8(),
+    /** Price factor in permille of the swarm's price table, 1000 for the table itself. */
+    factorPermille: u16(),
+    /** Raised by the peer itself, to refute a suspicion or after it lost its sequence. */
+    incarnation: u64(),
+    sequence: u64(),
+  },
+  1_024,
+)
+export type PeerRecord = BodyOf<typeof peerRecordCodec>
+
+export type RecordVersion = Pick<PeerRecord, 'incarnation' | 'sequence'>
+
+/** Says whether `a` replaces `b`; equal versions do not replace each other. */
+export function newer(a: RecordVersion, b: RecordVersion): boolean {
+  return a.incarnation === b.incarnation ? a.sequence > b.sequence : a.incarnation > b.incarnation
+}

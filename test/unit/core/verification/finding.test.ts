@@ -1,0 +1,240 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { idsToBytes } from '../../../../core/codec/bytes.ts'
+import { openAs, sealAs } from '../../../../core/identity/envelope.ts'
+import {
+  type Commitment,
+  commitmentCodec,
+  commitmentHash,
+  outputCommit,
+  type Reveal,
+  textDigest,
+  tokensRoot,
+} from '../../../../core/verification/commitment.ts'
+import {
+  checkStructure,
+  exactClasses,
+  type Finding,
+  findingCodec,
+  findingsOf,
+  METHOD,
+  type ReplicaClaim,
+} from '../../../../core/verification/finding.ts'
+import { EXACT_V1 } from '../../../../core/verification/policy.ts'
+import { missing } from '../../../support/missing.ts'
+import { digestNamed, jobNamed, keyNamed, swarmNamed } from '../../../support/people.ts'
+
+const SWARM = swarmNamed('swarm')
+const STOP = 2
+const EXPECTED = {
+  jobId: jobNamed('job'),
+  attempt: 1,
+  assignmentHash: digestNamed('assignment'),
+  maxTokens: 6,
+  vocabSize: 100,
+  stopIds: [STOP],
+}
+const HELLO = [10, 11, STOP]
+
+type Shape = {
+  readonly ids?: readonly number[]
+  readonly text?: string
+  readonly made?: Partial<Commitment>
+  readonly shown?: Partial<Reveal>
+  readonly signer?: string
+}
+
+/** What worker `w<replica>` hands in, honest but for the shape. */
+function claim(
+  replica: number,
+  { ids = HELLO, text = 'hello', made = {}, shown = {}, signer }: Shape = {},
+): ReplicaClaim {
+  const worker = keyNamed(`w${replica}`)
+  const salt = new Uint8Array(32).fill(replica + 1)
+  const { jobId, attempt, assignmentHash } = EXPECTED
+  const commitment: Commitment = {
+    jobId,
+    attempt,
+    replica,
+    assignmentHash,
+    outputCommit: outputCommit(jobId, replica, worker.peer, tokensRoot(ids), textDigest(text), salt),
+    tokenCount: ids.length,
+    finishReason: 'stop',
+    chunkCount: 1,
+    chainHead: digestNamed('head'),
+    schedule: [4],
+    engineId: 'engine',
+    ...made,
+  }
+  const opened = openAs(
+    commitmentCodec,
+    sealAs(commitmentCodec, commitment, SWARM, signer === undefined ? worker : keyNamed(signer)),
+    SWARM,
+  )
+  const reveal: Reveal = { jobId, attempt, replica, ids: idsToBytes(ids), text, salt, ...shown }
+  return { worker: worker.peer, commitment: opened.action === 'accept' ? opened.value : missing(), reveal }
+}
+
+const faultOf = (given: ReplicaClaim, replica = 0) => {
+  const structure = checkStructure(given, replica, EXPECTED)
+  return structure.ok ? 'ok' : structure.reason
+}
+
+const judge = (replicas: readonly ReplicaClaim[]): readonly Finding[] =>
+  findingsOf({ ...EXPECTED, swarmId: SWARM, policyId: EXACT_V1.id, replicas })
+const verdicts = (replicas: readonly ReplicaClaim[]) =>
+  judge(replicas).map(({ verdict, agree }) => `${verdict} ${agree}`)
+
+test('an honest output has no fault, whether it stopped or ran out of tokens', () => {
+  assert.is(faultOf(claim(0)), 'ok')
+  assert.is(faultOf(claim(0, { ids: [1, 3, 4, 5, 6, 7], made: { finishReason: 'length' } })), 'ok')
+  assert.is(faultOf(claim(0, { ids: [1, 3, 4, 5, 6, STOP] })), 'ok')
+  assert.is(faultOf(claim(0, { ids: [STOP], text: '' })), 'ok')
+})
+
+test('no commitment comes before no reveal', () => {
+  assert.is(faultOf({ ...claim(0), commitment: undefined, reveal: undefined }), 'no_commitment')
+  assert.is(faultOf({ ...claim(0), commitment: undefined }), 'no_commitment')
+  assert.is(faultOf({ ...claim(0), reveal: undefined }), 'no_reveal')
+})
+
+test('a commitment to another job, attempt, replica or assignment, or by another worker, is a mismatch', () => {
+  const parts: readonly Partial<Commitment>[] = [
+    { jobId: jobNamed('job 2') },
+    { attempt: 0 },
+    { replica: 1 },
+    { assignmentHash: digestNamed('other') },
+  ]
+  for (const made of parts) assert.is(faultOf(claim(0, { made })), 'commitment_mismatch')
+  assert.is(faultOf(claim(0, { signer: 'w1' })), 'commitment_mismatch')
+})
+
+test('a reveal of anything but what was bound is a mismatch', () => {
+  const parts: readonly Partial<Reveal>[] = [
+    { jobId: jobNamed('job 2') },
+    { attempt: 0 },
+    { replica: 1 },
+    { ids: idsToBytes([10, 12, STOP]) },
+    { ids: idsToBytes([10, STOP]) },
+    { ids: idsToBytes(HELLO).subarray(1) },
+    { text: 'hello!' },
+    { salt: new Uint8Array(32) },
+  ]
+  for (const shown of parts) assert.is(faultOf(claim(0, { shown })), 'commitment_mismatch')
+  assert.is(faultOf(claim(0, { made: { tokenCount: 4 } })), 'commitment_mismatch')
+})
+
+test('an output copied from another replica does not open under its own commitment', () => {
+  const original = claim(0)
+  const copied = claim(1, { made: { outputCommit: original.commitment?.value.outputCommit ?? missing() } })
+  assert.is(faultOf(copied, 1), 'commitment_mismatch')
+  assert.is(
+    faultOf({ ...claim(1), commitment: original.commitment, reveal: original.reveal }, 1),
+    'commitment_mismatch',
+  )
+})
+
+test('nothing, too much and ids outside the vocabulary are faults', () => {
+  assert.is(faultOf(claim(0, { ids: [] })), 'empty')
+  assert.is(faultOf(claim(0, { ids: [1, 3, 4, 5, 6, 7, STOP] })), 'too_many_tokens')
+  assert.is(faultOf(claim(0, { ids: [100, STOP] })), 'id_out_of_range')
+  assert.is(faultOf(claim(0, { ids: [2 ** 32 - 1, STOP] })), 'id_out_of_range')
+})
+
+test('an output ends at its first stop token or at the limit, and says which', () => {
+  assert.is(faultOf(claim(0, { ids: [10, 11] })), 'stop_rule')
+  assert.is(faultOf(claim(0, { ids: [10, STOP, 11, STOP] })), 'stop_rule')
+  assert.is(faultOf(claim(0, { ids: [10, 11], made: { finishReason: 'length' } })), 'stop_rule')
+  assert.is(faultOf(claim(0, { ids: [1, 3, 4, 5, 6, STOP], made: { finishReason: 'length' } })), 'stop_rule')
+  assert.is(faultOf(claim(0, { made: { finishReason: 'aborted' } })), 'stop_rule')
+})
+
+test('a majority is at least ceil((R + 1) / 2) of all replicas, silent ones included', () => {
+  assert.is(exactClasses(['a']).majority, 'a')
+  assert.is(exactClasses(['a', 'b']).majority, undefined)
+  assert.is(exactClasses(['a', 'a']).majority, 'a')
+  assert.is(exactClasses(['a', 'a', 'b']).majority, 'a')
+  assert.is(exactClasses(['a', 'b', 'c']).majority, undefined)
+  assert.is(exactClasses(['a', 'a', 'b', 'b']).majority, undefined)
+  assert.is(exactClasses(['a', 'a', undefined, undefined]).majority, undefined)
+  assert.is(exactClasses(['a', 'a', 'a', undefined, 'b']).majority, 'a')
+  assert.is(exactClasses([undefined]).majority, undefined)
+})
+
+test('one sound replica passes on structure alone', () => {
+  const [finding] = judge([claim(0)])
+  assert.equal(finding, {
+    jobId: EXPECTED.jobId,
+    attempt: 1,
+    replica: 0,
+    worker: keyNamed('w0').peer,
+    commitmentHash: commitmentHash(SWARM, claim(0).commitment?.body ?? missing()),
+    tokensRoot: tokensRoot(HELLO),
+    tokenCount: 3,
+    verdict: 'pass',
+    methods: METHOD.structure,
+    reason: 'none',
+    agree: 1,
+    policyId: EXACT_V1.id,
+  })
+})
+
+test('two of three that agree pass, the third is inconclusive, not failed', () => {
+  const findings = judge([claim(0), claim(1, { ids: [12, STOP] }), claim(2)])
+  assert.equal(
+    findings.map(({ verdict }) => verdict),
+    ['pass', 'inconclusive', 'pass'],
+  )
+  assert.equal(
+    findings.map(({ agree }) => agree),
+    [2, 1, 2],
+  )
+  assert.ok(findings.every(({ methods, reason }) => methods === (METHOD.structure | METHOD.exact) && reason === 'none'))
+})
+
+test('three different outputs are inconclusive', () => {
+  assert.equal(verdicts([claim(0), claim(1, { ids: [12, STOP] }), claim(2, { ids: [13, STOP] })]), [
+    'inconclusive 1',
+    'inconclusive 1',
+    'inconclusive 1',
+  ])
+})
+
+test('an output that was aborted is inconclusive, alone or among equals, and ends before any stop token', () => {
+  const aborted = (replica: number) => claim(replica, { ids: [10, 11], made: { finishReason: 'aborted' } })
+  const findings = [...judge([aborted(0)]), ...judge([aborted(0), aborted(1)])]
+  for (const { verdict, reason } of findings) assert.is(`${verdict} ${reason}`, 'inconclusive aborted')
+  assert.is(faultOf(claim(0, { ids: HELLO, made: { finishReason: 'aborted' } })), 'stop_rule')
+  assert.is(faultOf(claim(0, { ids: [], made: { finishReason: 'aborted' } })), 'empty')
+})
+
+test('other text on the same tokens is another output', () => {
+  assert.equal(verdicts([claim(0), claim(1), claim(2, { text: 'buy this' })]), ['pass 2', 'pass 2', 'inconclusive 1'])
+  assert.equal(verdicts([claim(0), claim(1, { text: 'buy this' })]), ['inconclusive 1', 'inconclusive 1'])
+})
+
+test('a replica that handed in nothing fails and weighs against a majority', () => {
+  const lost: ReplicaClaim = { worker: keyNamed('w1').peer, commitment: undefined, reveal: undefined }
+  const findings = judge([claim(0), lost])
+  assert.equal(
+    findings.map(({ verdict, reason }) => `${verdict} ${reason}`),
+    ['inconclusive none', 'fail no_commitment'],
+  )
+  assert.is(findings[1]?.commitmentHash, '0'.repeat(64))
+  assert.is(findings[1]?.tokensRoot, '0'.repeat(64))
+})
+
+test('a worker that commits and does not reveal fails under its commitment', () => {
+  const [, finding] = judge([claim(0), { ...claim(1), reveal: undefined }])
+  assert.is(finding?.verdict, 'fail')
+  assert.is(finding?.reason, 'no_reveal')
+  assert.is.not(finding?.commitmentHash, '0'.repeat(64))
+})
+
+test('every finding fits its body and comes back the same', () => {
+  for (const finding of judge([claim(0), claim(1), { ...claim(2), reveal: undefined }])) {
+    assert.equal(findingCodec.decode(findingCodec.encode(finding)), { action: 'accept', value: finding })
+  }
+})
+
+test.run()
