@@ -1,0 +1,174 @@
+/** The local store on SQLite: journal, payloads, receipts, votes and the ledger's tables. */
+import { FabricError } from '../../core/errors.ts'
+import { type JobId, parseJobId } from '../../core/ids.ts'
+import { unreachable } from '../../core/invariant.ts'
+import type { LedgerRows, Store, StoreWrite } from '../runtime/ports.ts'
+import { bytesOf, type Database, numberOf, type Row, textOf } from './database.ts'
+import { readTransfers, writeTransfer } from './transfers.ts'
+
+type LedgerTable = Parameters<Store['ledgerRow']>[0]
+
+const LEDGER_VALUE: Record<LedgerTable, string> = {
+  account: 'SELECT bytes AS value FROM account WHERE id = ?',
+  loggedJob: 'SELECT bytes AS value FROM logged_job WHERE id = ?',
+  nonce: 'SELECT value FROM nonce WHERE key = ?',
+  idempotency: 'SELECT value FROM idempotency WHERE key = ?',
+  invite: 'SELECT value FROM invite WHERE key = ?',
+  evidence: 'SELECT value FROM evidence WHERE key = ?',
+}
+const LEDGER_COUNT: Record<LedgerTable, string> = {
+  account: 'SELECT count(*) AS n FROM account',
+  loggedJob: 'SELECT count(*) AS n FROM logged_job',
+  nonce: 'SELECT count(*) AS n FROM nonce',
+  idempotency: 'SELECT count(*) AS n FROM idempotency',
+  invite: 'SELECT count(*) AS n FROM invite',
+  evidence: 'SELECT count(*) AS n FROM evidence',
+}
+const KEYED_UPSERT: Record<LedgerRows['keyed'][number]['table'], string> = {
+  nonce: keyedUpsert('nonce'),
+  idempotency: keyedUpsert('idempotency'),
+  invite: keyedUpsert('invite'),
+  evidence: keyedUpsert('evidence'),
+}
+const JOBS_MAX = 1_000
+
+export function createStore(database: Database): Store {
+  const bytesAt = (sql: string, ...keys: readonly string[]): Uint8Array | undefined => {
+    const row = database.get(sql, ...keys)
+    return row === undefined ? undefined : bytesOf(row, 'value')
+  }
+  return {
+    commit: (writes) => database.enqueue(() => applyWrites(database, writes)),
+    job(id) {
+      const row = database.get('SELECT phase, bytes FROM job WHERE id = ?', id)
+      return row === undefined ? undefined : { phase: textOf(row, 'phase'), bytes: bytesOf(row, 'bytes') }
+    },
+    openJobs: () =>
+      database
+        .all("SELECT id, bytes FROM job WHERE phase <> 'settled' ORDER BY created_ms, id")
+        .map((row) => ({ id: jobIdIn(row), bytes: bytesOf(row, 'bytes') })),
+    listJobs: (limit, beforeMs) => listJobs(database, limit, beforeMs),
+    payload: (id) => bytesAt('SELECT bytes AS value FROM payload WHERE id = ?', id),
+    receipt(id) {
+      const row = database.get('SELECT bytes FROM receipt WHERE id = ?', id)
+      return row === undefined ? undefined : bytesOf(row, 'bytes')
+    },
+    vote: (voter, subject) =>
+      bytesAt('SELECT bytes AS value FROM vote WHERE voter = ? AND subject = ?', voter, subject),
+    work: (worker, subject) =>
+      bytesAt('SELECT bytes AS value FROM work WHERE worker = ? AND subject = ?', worker, subject),
+    transfers: (filter) => readTransfers(database, filter),
+    ledgerRow: (table, key) => bytesAt(LEDGER_VALUE[table], key),
+    ledgerCount: (table) => numberOf(database.get(LEDGER_COUNT[table]) ?? {}, 'n'),
+    ledgerHead: () => bytesAt('SELECT bytes AS value FROM ledger_head WHERE one = 1'),
+    accounts: () =>
+      database
+        .all('SELECT id, bytes FROM account ORDER BY id')
+        .map((row) => ({ id: textOf(row, 'id'), bytes: bytesOf(row, 'bytes') })),
+    close: () => database.close(),
+  }
+}
+
+/** Writes rows; only inside a unit of the database, so that they stand or fall with the rest of it. */
+export function applyWrites(database: Database, writes: readonly StoreWrite[]): void {
+  for (const write of writes) applyWrite(database, write)
+}
+
+function applyWrite(database: Database, write: StoreWrite): void {
+  switch (write.table) {
+    case 'job':
+      database.run(JOB_UPSERT, write.id, write.phase, write.createdMs, write.bytes)
+      return
+    case 'payload':
+      if (write.bytes.length === 0) database.run('DELETE FROM payload WHERE id = ?', write.id)
+      else
+        database.run(
+          'INSERT INTO payload (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes',
+          write.id,
+          write.bytes,
+        )
+      return
+    case 'receipt':
+      database.run(RECEIPT_UPSERT, write.id, write.bytes)
+      return
+    case 'vote':
+      writeVote(database, write)
+      return
+    case 'work':
+      database.run(WORK_UPSERT, write.worker, write.subject, write.bytes)
+      return
+    case 'ledger':
+      writeLedger(database, write.rows)
+      return
+    default:
+      unreachable(write)
+  }
+}
+
+const JOB_UPSERT = `INSERT INTO job (id, phase, created_ms, bytes) VALUES (?, ?, ?, ?)
+  ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, bytes = excluded.bytes`
+const RECEIPT_UPSERT = `INSERT INTO receipt (id, bytes) VALUES (?, ?)
+  ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes`
+const WORK_UPSERT = `INSERT INTO work (worker, subject, bytes) VALUES (?, ?, ?)
+  ON CONFLICT (worker, subject) DO UPDATE SET bytes = excluded.bytes`
+const ACCOUNT_UPSERT =
+  'INSERT INTO account (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes'
+const LOGGED_JOB_UPSERT =
+  'INSERT INTO logged_job (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes'
+const HEAD_UPSERT =
+  'INSERT INTO ledger_head (one, bytes) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET bytes = excluded.bytes'
+
+/** Why a second vote fails the whole commit: replacing the first would let a validator equivocate. */
+function writeVote(database: Database, write: Extract<StoreWrite, { table: 'vote' }>): void {
+  const { voter, subject, bytes } = write
+  const inserted = database.run(
+    'INSERT INTO vote (voter, subject, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+    voter,
+    subject,
+    bytes,
+  )
+  if (inserted === 1) return
+  const same = database.get(
+    'SELECT 1 AS one FROM vote WHERE voter = ? AND subject = ? AND bytes = ?',
+    voter,
+    subject,
+    bytes,
+  )
+  if (same === undefined) throw new FabricError('CF_STORE_FAILED', { reason: 'vote_exists' })
+}
+
+function writeLedger(database: Database, rows: LedgerRows): void {
+  for (const { id, bytes } of rows.accounts) database.run(ACCOUNT_UPSERT, id, bytes)
+  for (const { id, bytes } of rows.loggedJobs) database.run(LOGGED_JOB_UPSERT, id, bytes)
+  for (const { table, key, value } of rows.keyed) database.run(KEYED_UPSERT[table], key, value)
+  for (const row of rows.transfers) writeTransfer(database, row)
+  database.run(HEAD_UPSERT, rows.head)
+}
+
+function keyedUpsert(table: string): string {
+  return `INSERT INTO ${table} (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+}
+
+function listJobs(
+  database: Database,
+  limit: number,
+  beforeMs = Number.MAX_SAFE_INTEGER,
+): ReturnType<Store['listJobs']> {
+  const rows = database.all(
+    'SELECT id, phase, created_ms, bytes FROM job WHERE created_ms < ? ORDER BY created_ms DESC, id DESC LIMIT ?',
+    beforeMs,
+    Math.min(limit, JOBS_MAX),
+  )
+  return rows.map((row) => ({
+    id: jobIdIn(row),
+    phase: textOf(row, 'phase'),
+    createdMs: numberOf(row, 'created_ms'),
+    bytes: bytesOf(row, 'bytes'),
+  }))
+}
+
+function jobIdIn(row: Row): JobId {
+  const id = parseJobId(row['id'])
+  if (id === undefined) throw new FabricError('CF_STORE_FAILED', { reason: 'column_type', column: 'id' })
+  return id
+}

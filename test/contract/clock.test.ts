@@ -1,0 +1,4 @@
+import { systemClock } from '../../node/runtime/system.ts'
+import { clockSuite } from './clock.suite.ts'
+
+clockSuite('system', () => systemClock).run()
