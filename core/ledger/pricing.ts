@@ -1,0 +1,99 @@
+/** What a job costs: one formula for the quote, the hold and the settlement. */
+import { LIMITS } from '../limits.ts'
+
+/** Part of the genesis. Amounts are micro-credits. */
+export type PriceTable = {
+  /** Once per replica. */
+  readonly jobMicro: bigint
+  /** Per token of prompt and output, whatever the model. */
+  readonly tokenMicro: bigint
+  /** Per token and 1,000 million parameters, on top. */
+  readonly tokenMicroPerGigaParam: bigint
+  /** Bonus of a replica in the winning class, per mille of its base. */
+  readonly bonusPermille: number
+  /** Fee of the validators, per mille of base and bonus. */
+  readonly feePermille: number
+  /** Earned credit can be spent this much log time after the settlement. */
+  readonly vestMs: bigint
+}
+
+export const DEFAULT_PRICES: PriceTable = {
+  jobMicro: 5_000n,
+  tokenMicro: 50n,
+  tokenMicroPerGigaParam: 100n,
+  bonusPermille: 200,
+  feePermille: 50,
+  vestMs: 0n,
+}
+
+export const PRICE_BOUNDS = { permilleMax: 10_000, factorPermilleMax: 10_000, vestMsMax: 31_536_000_000n } as const
+/** The factor of a provider that asks the table's price. */
+export const FACTOR_NONE = 1_000
+
+/** What the price of a job depends on; an intent has these fields. */
+export type Priced = {
+  readonly modelMegaParams: number
+  readonly promptTokens: number
+  readonly maxTokens: number
+  readonly replicas: number
+}
+
+export type ReplicaSize = {
+  readonly megaParams: number
+  readonly promptTokens: number
+  readonly outputTokens: number
+  /** Provider factor in thousandths; 1,000 is the table's price. */
+  readonly factorPermille: number
+}
+
+export type PriceQuote = { readonly base: bigint; readonly bonus: bigint; readonly fee: bigint; readonly hold: bigint }
+
+/**
+ * The base of one replica: grows with each of its arguments, so a hold at the full length covers every shorter output.
+ *
+ * @returns  micro-credits, rounded up once at the end
+ * @see      docs/PROTOCOL.md#pricing
+ */
+export function replicaPrice(prices: PriceTable, size: ReplicaSize): bigint {
+  const tokens = BigInt(size.promptTokens) + BigInt(size.outputTokens)
+  // In thousandths of a micro-credit: a model of 3 million parameters would else cost nothing per token.
+  const tokenMilli = prices.tokenMicro * 1_000n + prices.tokenMicroPerGigaParam * BigInt(size.megaParams)
+  const milli = (prices.jobMicro * 1_000n + tokens * tokenMilli) * BigInt(size.factorPermille)
+  return (milli + 999_999n) / 1_000_000n
+}
+
+/** Per mille, rounded down: what is not paid as bonus or fee goes back to the user. */
+export function permilleOf(amount: bigint, permille: number): bigint {
+  return (amount * BigInt(permille)) / 1_000n
+}
+
+/**
+ * Prices a job at its full length, with every replica earning base and bonus: exactly what its hold reserves.
+ *
+ * @param factorPermille  the highest factor among the eligible providers
+ */
+export function quote(prices: PriceTable, job: Priced, factorPermille: number = FACTOR_NONE): PriceQuote {
+  const size = {
+    megaParams: job.modelMegaParams,
+    promptTokens: job.promptTokens,
+    outputTokens: job.maxTokens,
+    factorPermille,
+  }
+  const one = replicaPrice(prices, size)
+  const base = one * BigInt(job.replicas)
+  const bonus = permilleOf(one, prices.bonusPermille) * BigInt(job.replicas)
+  const fee = permilleOf(base + bonus, prices.feePermille)
+  return { base, bonus, fee, hold: base + bonus + fee }
+}
+
+/** Whether every field is inside the bounds that keep all sums exact and every hold within one amount. */
+export function pricesInBounds(prices: PriceTable): boolean {
+  const amounts = [prices.jobMicro, prices.tokenMicro, prices.tokenMicroPerGigaParam]
+  return (
+    amounts.every((amount) => amount >= 0n && amount <= LIMITS.amountMicroMax) &&
+    prices.bonusPermille <= PRICE_BOUNDS.permilleMax &&
+    prices.feePermille <= PRICE_BOUNDS.permilleMax &&
+    prices.vestMs >= 0n &&
+    prices.vestMs <= PRICE_BOUNDS.vestMsMax
+  )
+}

@@ -1,0 +1,213 @@
+/** How a job's hold is shared out: one pure function, used by whoever proposes, votes, applies or verifies a settlement. */
+import { domainHash } from '#core/hash'
+import { type BodyOf, code, defineBody, digest, i64, list, peer, record, text, u8, u32, u64 } from '../codec/schema.ts'
+import {
+  type AccountId,
+  type Digest,
+  digestBytes,
+  digestOf,
+  type JobId,
+  nodeAccount,
+  type PeerId,
+  type SwarmId,
+  type UserId,
+  userAccount,
+} from '../ids.ts'
+import { invariant } from '../invariant.ts'
+import { LIMITS } from '../limits.ts'
+import { type Finding, findingCodec } from '../verification/finding.ts'
+import type { Assurance } from '../verification/policy.ts'
+import { FACTOR_NONE, type Priced, type PriceTable, permilleOf, quote, replicaPrice } from './pricing.ts'
+import type { TransferDraft } from './transfer.ts'
+
+export const OUTCOMES = ['paid', 'refunded'] as const
+export const LEG_KINDS = ['base', 'bonus', 'fee'] as const
+export const ASSURANCES = ['local', 'unaudited', 'replicated', 'audited'] as const
+/** `chosen` of a settlement that pays for no output. */
+export const CHOSEN_NONE = 255
+/** The reason of a refund that needs no votes. */
+export const REASON_DEADLINE = 'deadline'
+export const REASON_PAID = 'verified'
+const LEG_COUNT_MAX = 2 * LIMITS.replicaCountMax + LIMITS.validatorCountMax
+
+export const settlementCodec = defineBody(
+  'settlement',
+  {
+    jobId: digest(),
+    attempt: u32(),
+    outcome: code(OUTCOMES),
+    reason: text(64),
+    /** Index of the replica whose output is the answer; 255 for none. */
+    chosen: u8(),
+    /** Token root of the chosen output; 32 zero bytes for none. */
+    outputRoot: digest(),
+    assurance: code(ASSURANCES),
+    /** Sum of the legs. */
+    cost: i64(),
+    refund: i64(),
+    /** Each pays `node/<peer>`. */
+    legs: list(record({ kind: code(LEG_KINDS), node: peer(), amount: i64(), vestsAtMs: u64() }), LEG_COUNT_MAX),
+    /** 32 zero bytes when the job was never assigned, or is refunded by expiry. */
+    assignmentHash: digest(),
+    findingsHash: digest(),
+  },
+  2_048,
+)
+export type SettlementBody = BodyOf<typeof settlementCodec>
+export type SettlementLeg = SettlementBody['legs'][number]
+
+export type SettlementInput = {
+  readonly swarmId: SwarmId
+  readonly prices: PriceTable
+  readonly intent: Priced
+  readonly jobId: JobId
+  readonly attempt: number
+  /** In order of replica; empty when the job was never assigned. */
+  readonly workers: readonly PeerId[]
+  readonly validators: readonly PeerId[]
+  readonly assignmentHash: Digest
+  /** Certified findings of this attempt. */
+  readonly findings: readonly Finding[]
+  /** Index of the replica whose output is the answer, null for a refund. */
+  readonly chosen: number | null
+  /** Of a refund; a payment's reason is always `verified`. */
+  readonly reason: string
+  readonly assurance: Assurance
+  /** Log time of the hold: credit vests from there, so that the body does not depend on who settles when. */
+  readonly holdMs: bigint
+}
+
+export type Settled =
+  | { readonly status: 'ok'; readonly body: SettlementBody }
+  | { readonly status: 'findings_missing' | 'chosen_unsound' }
+
+/**
+ * Shares out the hold of a job.
+ *
+ * Payment by verdict: pass in the chosen output's exact class earns base and bonus; pass elsewhere, inconclusive, suspect and abstain
+ * earn base; fail earns nothing. Every paid replica is paid for the tokens of the chosen output: nobody gains by writing more.
+ *
+ * @returns  `findings_missing` when a payment lacks the finding of a replica, `chosen_unsound` when the chosen one neither passed nor
+ *           was inconclusive
+ * @see      docs/PROTOCOL.md#settlement
+ */
+export function settle(input: SettlementInput): Settled {
+  const hold = quote(input.prices, input.intent).hold
+  if (input.chosen === null) return { status: 'ok', body: refundBody(input, hold) }
+  if (input.workers.some((_, replica) => findingOf(input, replica) === undefined)) return { status: 'findings_missing' }
+  const chosen = findingOf(input, input.chosen)
+  if (chosen === undefined || (chosen.verdict !== 'pass' && chosen.verdict !== 'inconclusive'))
+    return { status: 'chosen_unsound' }
+  const earned = workerLegs(input, chosen)
+  const fee = permilleOf(sumOf(earned), input.prices.feePermille)
+  const legs = [...earned, ...feeLegs(input, fee)]
+  const cost = sumOf(legs)
+  invariant(cost <= hold, 'a hold covers every settlement of its job')
+  const body: SettlementBody = {
+    ...refundBody(input, hold),
+    ...{ outcome: 'paid', reason: REASON_PAID, chosen: input.chosen, outputRoot: chosen.tokensRoot },
+    ...{ cost, refund: hold - cost, legs },
+  }
+  return { status: 'ok', body }
+}
+
+/** The refund that anyone may log once the hold's deadline has passed: it follows from the intent alone. */
+export function expirySettlement(
+  input: Pick<SettlementInput, 'swarmId' | 'prices' | 'intent' | 'jobId' | 'assurance'>,
+): SettlementBody {
+  const hold = quote(input.prices, input.intent).hold
+  const nothing = { attempt: 0, findings: [], assignmentHash: ZERO_DIGEST, reason: REASON_DEADLINE }
+  return refundBody({ ...input, ...nothing }, hold)
+}
+
+/** What the settlement does to the books: posts against the hold, then the rest given back. Amounts of zero are left out. */
+export function settlementTransfers(
+  body: SettlementBody,
+  jobId: JobId,
+  user: UserId,
+  platform: AccountId,
+): readonly TransferDraft[] {
+  const common = { jobId, reason: body.reason }
+  const key = (name: string | number): string => `settlement/${jobId}/${name}`
+  const posts = body.legs.map(
+    (leg, place): TransferDraft => ({
+      ...common,
+      ...{ op: 'post', kind: leg.kind, debit: userAccount(user), credit: nodeAccount(leg.node), amount: leg.amount },
+      ...{ nodeId: leg.node, idempotencyKey: key(place), vestsAtMs: leg.vestsAtMs },
+    }),
+  )
+  if (body.refund === 0n) return posts
+  const back = { debit: platform, credit: userAccount(user), amount: body.refund, nodeId: null, vestsAtMs: 0n }
+  return [...posts, { ...common, ...back, op: 'void', kind: 'refund', idempotencyKey: key('refund') }]
+}
+
+/** Binds the findings, in order of replica. */
+export function findingsHash(swarmId: SwarmId, findings: readonly Finding[]): Digest {
+  const ordered = findings.toSorted((a, b) => a.replica - b.replica)
+  const digests = ordered.map((finding) => domainHash('finding', digestBytes(swarmId), findingCodec.encode(finding)))
+  return digestOf(domainHash('findings', digestBytes(swarmId), ...digests))
+}
+
+export const ZERO_DIGEST: Digest = digestOf(new Uint8Array(32))
+
+type RefundInput = Pick<
+  SettlementInput,
+  'swarmId' | 'jobId' | 'attempt' | 'reason' | 'assurance' | 'assignmentHash' | 'findings'
+>
+
+function refundBody(input: RefundInput, hold: bigint): SettlementBody {
+  const { jobId, attempt, reason, assurance, assignmentHash } = input
+  return {
+    ...{ jobId, attempt, outcome: 'refunded', reason, chosen: CHOSEN_NONE, outputRoot: ZERO_DIGEST, assurance },
+    ...{ cost: 0n, refund: hold, legs: [], assignmentHash, findingsHash: findingsHash(input.swarmId, input.findings) },
+  }
+}
+
+function findingOf(input: SettlementInput, replica: number): Finding | undefined {
+  const worker = input.workers[replica]
+  return input.findings.find(
+    (finding) => finding.replica === replica && finding.worker === worker && finding.attempt === input.attempt,
+  )
+}
+
+function workerLegs(input: SettlementInput, chosen: Finding): readonly SettlementLeg[] {
+  const { modelMegaParams, promptTokens, maxTokens } = input.intent
+  // A finding is others' word: the hold covers no more tokens than the user asked for.
+  const outputTokens = Math.min(chosen.tokenCount, maxTokens)
+  const base = replicaPrice(input.prices, {
+    megaParams: modelMegaParams,
+    promptTokens,
+    outputTokens,
+    factorPermille: FACTOR_NONE,
+  })
+  const bonus = permilleOf(base, input.prices.bonusPermille)
+  return input.workers.flatMap((worker, replica) => {
+    const finding = findingOf(input, replica)
+    if (finding === undefined || finding.verdict === 'fail') return []
+    const wins = finding.verdict === 'pass' && finding.tokensRoot === chosen.tokensRoot
+    return [...leg(input, 'base', worker, base), ...(wins ? leg(input, 'bonus', worker, bonus) : [])]
+  })
+}
+
+/** Equal shares in the order of the validator set; what does not divide goes to the first ones, one micro-credit each. */
+function feeLegs(input: SettlementInput, fee: bigint): readonly SettlementLeg[] {
+  const count = BigInt(input.validators.length)
+  invariant(count > 0n, 'a set has validators')
+  return input.validators.flatMap((validator, place) => {
+    const dust = BigInt(place) < fee % count ? 1n : 0n
+    return leg(input, 'fee', validator, fee / count + dust)
+  })
+}
+
+function leg(
+  input: SettlementInput,
+  kind: SettlementLeg['kind'],
+  node: PeerId,
+  amount: bigint,
+): readonly SettlementLeg[] {
+  return amount === 0n ? [] : [{ kind, node, amount, vestsAtMs: input.holdMs + input.prices.vestMs }]
+}
+
+function sumOf(legs: readonly SettlementLeg[]): bigint {
+  return legs.reduce((sum, { amount }) => sum + amount, 0n)
+}

@@ -1,0 +1,39 @@
+/** The draw of a logged job: what the log adds to the ranking is who is eligible and which caps hold. */
+import type { Digest, PeerId } from '../ids.ts'
+import { LIMITS } from '../limits.ts'
+import { type Member, ROLE, type RosterSnapshot } from '../roster/roster.ts'
+import { type Caps, draw } from '../selection/committee.ts'
+import type { Genesis } from './genesis.ts'
+import type { Intent } from './intent.ts'
+import type { LogState } from './state.ts'
+
+/** R + spares in rank order: the same for everybody who knows the roster, the beacon and the hold. */
+export function rankedFor(
+  state: LogState,
+  roster: RosterSnapshot,
+  intent: Intent,
+  holdHash: Digest,
+): readonly PeerId[] {
+  const spares = LIMITS.spareCountMax
+  const { beacon, genesis } = state
+  return draw({
+    roster,
+    beacon,
+    holdHash,
+    replicas: intent.replicas,
+    spares,
+    caps: capsOf(genesis),
+    eligible: isWorker,
+  })
+}
+
+export function isWorker(member: Member): boolean {
+  return (member.roles & ROLE.worker) !== 0
+}
+
+/** One owner's machines must not outvote the rest; in a local swarm there is one owner by definition. */
+export function capsOf(genesis: Genesis): Caps {
+  return genesis.local
+    ? { perOwner: LIMITS.memberCountMax, perBlock: LIMITS.memberCountMax }
+    : { perOwner: 1, perBlock: 2 }
+}

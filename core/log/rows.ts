@@ -1,0 +1,152 @@
+/** The state's rows as bytes, for whatever store keeps them; they are the node's own and never travel. */
+import {
+  type BodyOf,
+  bytesMax,
+  code,
+  defineBody,
+  digest,
+  flag,
+  i64,
+  list,
+  peer,
+  record,
+  text,
+  u16,
+  u32,
+  u64,
+} from '../codec/schema.ts'
+import { type Digest, parseJobId } from '../ids.ts'
+import { invariant } from '../invariant.ts'
+import type { Account } from '../ledger/account.ts'
+import { LEDGER_LIMITS } from '../ledger/bounds.ts'
+import { OUTCOMES, ZERO_DIGEST } from '../ledger/settlement.ts'
+import { LIMITS } from '../limits.ts'
+import { validatorSet } from '../quorum/validators.ts'
+import { findingCodec } from '../verification/finding.ts'
+import type { KeyUse, LoggedJob, LogState, Scalars } from './state.ts'
+import { setScalars } from './state.ts'
+
+/** Both directions of one kind of row. Decoding asserts: what it reads, this node wrote. */
+export type RowCodec<V> = { encode(value: V): Uint8Array; decode(bytes: Uint8Array): V }
+
+const accountBody = defineBody(
+  'account-row',
+  {
+    balance: i64(),
+    held: i64(),
+    vesting: list(record({ amount: i64(), vestsAtMs: u64() }), LEDGER_LIMITS.vestingEntryCountMax),
+  },
+  1_024,
+)
+export const accountRow: RowCodec<Account> = {
+  encode: (account) => accountBody.encode(account),
+  decode: (bytes) => opened(accountBody.decode(bytes)),
+}
+
+const keyUseBody = defineBody('key-use-row', { content: digest(), entryHash: digest() }, 128)
+export const keyUseRow: RowCodec<KeyUse> = {
+  encode: (use) => keyUseBody.encode(use),
+  decode: (bytes) => opened(keyUseBody.decode(bytes)),
+}
+
+const settlement = record({
+  outcome: code(OUTCOMES),
+  reason: text(64),
+  authority: code(['certificate', 'expiry']),
+  cost: i64(),
+  refund: i64(),
+  entryHash: digest(),
+  settledMs: u64(),
+})
+const jobBody = defineBody(
+  'job-row',
+  {
+    id: digest(),
+    user: peer(),
+    intentBody: bytesMax(LIMITS.intentBytesMax),
+    holdAmount: i64(),
+    holdLeft: i64(),
+    holdHash: digest(),
+    holdIndex: u64(),
+    holdMs: u64(),
+    deadlineMs: u64(),
+    phase: code(['held', 'assigned', 'settled']),
+    attempt: u32(),
+    workers: list(peer(), LIMITS.replicaCountMax),
+    assignmentHash: digest(),
+    findings: list(bytesMax(findingCodec.bytesMax), LIMITS.replicaCountMax),
+    /** None or one. */
+    settlement: list(settlement, 1),
+    correctionCount: u16(),
+  },
+  8_192,
+)
+export const jobRow: RowCodec<LoggedJob> = {
+  encode: (job) => jobBody.encode(jobToBody(job)),
+  decode: (bytes) => jobFromBody(opened(jobBody.decode(bytes))),
+}
+
+function jobToBody(job: LoggedJob): BodyOf<typeof jobBody> {
+  const findings = job.findings.map((finding) => findingCodec.encode(finding))
+  return { ...job, findings, settlement: job.settlement === null ? [] : [job.settlement] }
+}
+
+function jobFromBody(body: BodyOf<typeof jobBody>): LoggedJob {
+  const id = parseJobId(body.id)
+  invariant(id !== undefined, 'a digest is a job id')
+  const findings = body.findings.map((bytes) => opened(findingCodec.decode(bytes)))
+  return { ...body, id, findings, settlement: body.settlement[0] ?? null }
+}
+
+const scalarsBody = defineBody(
+  'scalars-row',
+  {
+    head: record({ index: i64(), hash: digest(), timeMs: u64() }),
+    epoch: u64(),
+    beacon: digest(),
+    rosterRoot: digest(),
+    /** 32 zero bytes for none. */
+    nextRosterRoot: digest(),
+    validators: record({ epoch: u64(), keys: list(peer(), LIMITS.validatorCountMax), quorum: u16() }),
+    hasSnapshot: flag(),
+    snapshot: record({ index: u64(), digest: digest() }),
+  },
+  2_048,
+)
+export const scalarsRow: RowCodec<Scalars> = {
+  encode(scalars) {
+    const { head, epoch, beacon, rosterRoot, validators, snapshot } = scalars
+    const nextRosterRoot = scalars.nextRosterRoot ?? ZERO_DIGEST
+    const hasSnapshot = snapshot !== null
+    const kept = snapshot ?? { index: 0n, digest: ZERO_DIGEST }
+    return scalarsBody.encode({
+      head,
+      epoch,
+      beacon,
+      rosterRoot,
+      nextRosterRoot,
+      validators,
+      hasSnapshot,
+      snapshot: kept,
+    })
+  },
+  decode(bytes) {
+    const body = opened(scalarsBody.decode(bytes))
+    const { epoch, keys, quorum } = body.validators
+    const nextRosterRoot: Digest | null = body.nextRosterRoot === ZERO_DIGEST ? null : body.nextRosterRoot
+    const snapshot = body.hasSnapshot ? body.snapshot : null
+    return { ...body, nextRosterRoot, snapshot, validators: validatorSet(epoch, keys, quorum) }
+  },
+}
+
+/** Puts a state that reads its rows from a store where that store left off. */
+export function restoreScalars(state: LogState, bytes: Uint8Array): void {
+  setScalars(state, scalarsRow.decode(bytes))
+}
+
+function opened<T>(
+  validation: { readonly action: 'accept'; readonly value: T } | { readonly action: 'reject' | 'ignore' },
+): T {
+  invariant(validation.action === 'accept', 'a row of our own decodes')
+  return validation.value
+}

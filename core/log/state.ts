@@ -1,0 +1,164 @@
+/** What the log adds up to: accounts, jobs, used nonces and keys, the epoch and its validators. Only `applyEntry` changes it. */
+import type { AccountId, Digest, JobId, PeerId, SwarmId, UserId } from '../ids.ts'
+import { digestOf, platformAccount, userAccount } from '../ids.ts'
+import { invariant } from '../invariant.ts'
+import type { Account } from '../ledger/account.ts'
+import type { Books } from '../ledger/rules.ts'
+import type { ValidatorSet } from '../quorum/validators.ts'
+import type { Finding } from '../verification/finding.ts'
+import { type Genesis, genesisRoster, genesisValidators } from './genesis.ts'
+import { type Lookup, Table } from './table.ts'
+
+export type LoggedPhase = 'held' | 'assigned' | 'settled'
+
+export type LoggedSettlement = {
+  readonly outcome: 'paid' | 'refunded'
+  readonly reason: string
+  readonly authority: 'certificate' | 'expiry'
+  readonly cost: bigint
+  readonly refund: bigint
+  readonly entryHash: Digest
+  /** Log time of the settlement's entry. */
+  readonly settledMs: bigint
+}
+
+/** A job as far as the log knows it. */
+export type LoggedJob = {
+  readonly id: JobId
+  readonly user: UserId
+  readonly intentBody: Uint8Array
+  readonly holdAmount: bigint
+  /** Of the hold, what is neither posted nor given back. */
+  readonly holdLeft: bigint
+  readonly holdHash: Digest
+  readonly holdIndex: bigint
+  readonly holdMs: bigint
+  readonly deadlineMs: bigint
+  readonly phase: LoggedPhase
+  readonly attempt: number
+  /** In order of replica; empty before the assignment. */
+  readonly workers: readonly PeerId[]
+  /** 32 zero bytes before the assignment. */
+  readonly assignmentHash: Digest
+  /** Of the current attempt, in order of replica. */
+  readonly findings: readonly Finding[]
+  readonly settlement: LoggedSettlement | null
+  readonly correctionCount: number
+}
+
+/** What an idempotency key was first used for. */
+export type KeyUse = { readonly content: Digest; readonly entryHash: Digest }
+
+export type LogHead = { readonly index: bigint; readonly hash: Digest; readonly timeMs: bigint }
+
+/** The parts of the state that are not rows. */
+export type Scalars = {
+  /** Index -1 before the genesis entry. */
+  head: LogHead
+  epoch: bigint
+  beacon: Digest
+  rosterRoot: Digest
+  /** Roster of the next epoch, certified and waiting for its beacon. */
+  nextRosterRoot: Digest | null
+  validators: ValidatorSet
+  snapshot: { readonly index: bigint; readonly digest: Digest } | null
+}
+
+type Tables = {
+  readonly accounts: Table<Account>
+  readonly jobs: Table<LoggedJob>
+  /** `<user>/<nonce>` */
+  readonly nonces: Table<JobId>
+  /** `<signer>/<key>` */
+  readonly idempotency: Table<KeyUse>
+  /** `<issuer>/<hex of the id>` of a spent invite, to the peer that came in by it. */
+  readonly invites: Table<PeerId>
+  /** Digest of what was voted on twice, to the validator that did. */
+  readonly evidence: Table<PeerId>
+}
+/** Rows that are kept elsewhere; a table that is left out starts empty and stays in memory. */
+export type Lookups = { readonly [Name in keyof Tables]?: Tables[Name] extends Table<infer V> ? Lookup<V> : never }
+
+export type LogState = Tables & Scalars & { readonly genesis: Genesis; readonly swarmId: SwarmId }
+
+/** The state before the first entry; with lookups, `restoreScalars` (rows.ts) puts it where the store left off. */
+export function createState(genesis: Genesis, lookups: Lookups = {}): LogState {
+  return {
+    ...{ genesis, swarmId: genesis.swarmId },
+    accounts: Table.root(lookups.accounts),
+    jobs: Table.root(lookups.jobs),
+    nonces: Table.root(lookups.nonces),
+    idempotency: Table.root(lookups.idempotency),
+    invites: Table.root(lookups.invites),
+    evidence: Table.root(lookups.evidence),
+    head: { index: -1n, hash: digestOf(new Uint8Array(32)), timeMs: genesis.createdMs },
+    ...{ epoch: 0n, beacon: genesis.beacon, rosterRoot: genesisRoster(genesis).root, nextRosterRoot: null },
+    ...{ validators: genesisValidators(genesis), snapshot: null },
+  }
+}
+
+/** A state that reads through its parent and keeps what is written: thrown away it leaves no trace. */
+export function forkState(parent: LogState): LogState {
+  return {
+    ...parent,
+    accounts: parent.accounts.fork(),
+    jobs: parent.jobs.fork(),
+    nonces: parent.nonces.fork(),
+    idempotency: parent.idempotency.fork(),
+    invites: parent.invites.fork(),
+    evidence: parent.evidence.fork(),
+  }
+}
+
+/** Makes a fork's changes the parent's; the fork is not used again. */
+export function mergeState(parent: LogState, fork: LogState): void {
+  invariant(fork.swarmId === parent.swarmId && fork.head.index >= parent.head.index, 'a fork is ahead of its parent')
+  fork.accounts.mergeInto(parent.accounts)
+  fork.jobs.mergeInto(parent.jobs)
+  fork.nonces.mergeInto(parent.nonces)
+  fork.idempotency.mergeInto(parent.idempotency)
+  fork.invites.mergeInto(parent.invites)
+  fork.evidence.mergeInto(parent.evidence)
+  setScalars(parent, fork)
+}
+
+/** Takes over everything that is not a row. */
+export function setScalars(state: LogState, from: Scalars): void {
+  state.head = from.head
+  state.epoch = from.epoch
+  state.beacon = from.beacon
+  state.rosterRoot = from.rosterRoot
+  state.nextRosterRoot = from.nextRosterRoot
+  state.validators = from.validators
+  state.snapshot = from.snapshot
+}
+
+/** The ledger's view of the state: a hold lives in its job. */
+export function booksOf(state: LogState): Books {
+  return {
+    account: (id) => state.accounts.get(id),
+    setAccount: (id, account) => state.accounts.set(id, account),
+    hold(jobId) {
+      const job = state.jobs.get(jobId)
+      // A job whose hold is being made is in the table already, with nothing reserved.
+      return job === undefined || job.holdAmount === 0n
+        ? undefined
+        : { debit: userAccount(job.user), left: job.holdLeft }
+    },
+    setHold(jobId, hold) {
+      const job = state.jobs.get(jobId)
+      invariant(job !== undefined && hold.debit === userAccount(job.user), 'a hold belongs to the user of its job')
+      const holdAmount = job.holdAmount === 0n ? hold.left : job.holdAmount
+      state.jobs.set(jobId, { ...job, holdAmount, holdLeft: hold.left })
+    },
+  }
+}
+
+/** The account that takes what users spend directly and pays rewards. */
+export function platformOf(state: LogState): AccountId {
+  return platformAccount(state.genesis.region)
+}
+
+export function nonceKey(user: UserId, nonce: bigint): string {
+  return `${user}/${nonce}`
+}
