@@ -1,0 +1,40 @@
+/** From an accepted hold to a job: the draw is fixed here, from the hold's hash and the certified roster. */
+import type { JobId, UserId } from '../ids.ts'
+import { rankedFor } from '../log/draw.ts'
+import type { Intent } from '../log/intent.ts'
+import type { LogState } from '../log/state.ts'
+import type { RosterSnapshot } from '../roster/roster.ts'
+import type { AdmittedJob, HoldRecord } from './job.ts'
+
+export type AdmissionInput = {
+  readonly id: JobId
+  readonly user: UserId
+  readonly intent: Intent
+  readonly intentEnvelope: Uint8Array
+  readonly hold: HoldRecord
+  readonly state: LogState
+  readonly roster: RosterSnapshot
+}
+
+export function admitJob(input: AdmissionInput): AdmittedJob {
+  const { id, user, intent, intentEnvelope, hold, state, roster } = input
+  const { policy } = state.genesis
+  return {
+    phase: 'admitted',
+    ...{ id, swarmId: state.swarmId, user, intent, intentEnvelope, hold },
+    draw: {
+      epoch: state.epoch,
+      rosterRoot: roster.root,
+      beacon: state.beacon,
+      ranked: rankedFor(state, roster, intent, hold.hash),
+    },
+    attempt: 0,
+    timing: {
+      answerMs: policy.answerMs,
+      commitMs: policy.commitMs,
+      revealMs: policy.revealMs,
+      validators: state.validators.keys,
+    },
+    answers: [],
+  }
+}

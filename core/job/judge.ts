@@ -1,0 +1,201 @@
+/**
+ * What a validator checks before it votes. Each function gives the statements that an honest validator signs, or why it signs
+ * nothing. Who may vote: a validator of the epoch, once per subject, never on a replica of its own.
+ */
+import { openAs } from '../identity/envelope.ts'
+import type { Digest, JobId, PeerId, SwarmId } from '../ids.ts'
+import { CHOSEN_NONE, settlementCodec } from '../ledger/settlement.ts'
+import { type Assignment, answerCodec, answersDigest, assignmentCodec, bodyDigest } from '../log/assignment.ts'
+import { statementOf } from '../log/authority.ts'
+import { rankedFor } from '../log/draw.ts'
+import { intentOf, settlementOf } from '../log/settling.ts'
+import type { LoggedJob, LogState } from '../log/state.ts'
+import type { Statement } from '../quorum/vote.ts'
+import type { RosterSnapshot } from '../roster/roster.ts'
+import { type DrawAnswer, pick } from '../selection/committee.ts'
+import { accept, ignore, reject, type Validation } from '../validation.ts'
+import { commitmentCodec, revealCodec, tokensRoot } from '../verification/commitment.ts'
+import { findingCodec, findingsOf, type ReplicaClaim } from '../verification/finding.ts'
+import { EXACT_V1 } from '../verification/policy.ts'
+import { chooseOutput, revealedIds } from './choice.ts'
+import { type AssignmentProposal, type FindingProposal, REFUND_REASONS, type SettlementProposal } from './proposal.ts'
+
+/** What the judge must know of a model to check structure; from its own catalogue, never from the proposer. */
+export type ModelFacts = {
+  readonly megaParams: number
+  readonly vocabSize: number
+  readonly stopIds: readonly number[]
+}
+
+export type Bench = {
+  /** Its own replicas are left out of what it signs; undefined for a coordinator, which signs nothing. */
+  readonly self: PeerId | undefined
+  readonly state: LogState
+  readonly roster: RosterSnapshot
+  readonly nowMs: number
+  readonly facts: (modelDigest: Digest) => ModelFacts | undefined
+}
+
+export type JudgedFinding = { readonly statement: Statement; readonly body: Uint8Array; readonly worker: PeerId }
+
+/** The draw, repeated: the workers are the first R that accepted, in rank order, and every answer is signed. */
+export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Validation<Statement> {
+  const { state, roster, nowMs } = bench
+  const decoded = assignmentCodec.decode(proposal.assignment)
+  if (decoded.action !== 'accept') return decoded
+  const assignment = decoded.value
+  const job = state.jobs.get(assignment.jobId as JobId)
+  if (job === undefined) return ignore('unknown_parent')
+  if (job.phase !== 'held') return ignore('stale')
+  const intent = intentOf(job)
+  if (bench.facts(intent.modelDigest)?.megaParams !== intent.modelMegaParams)
+    return reject('proposal_mismatch', 'model')
+  const { epoch, beacon } = state
+  const same =
+    assignment.epoch === epoch &&
+    assignment.beacon === beacon &&
+    assignment.rosterRoot === roster.root &&
+    assignment.holdHash === job.holdHash
+  if (!same || assignment.attempt !== 0) return reject('proposal_mismatch', 'draw')
+  const late =
+    assignment.revealByMs <= assignment.commitByMs ||
+    assignment.revealByMs > job.deadlineMs ||
+    assignment.commitByMs < BigInt(nowMs)
+  if (late) return reject('proposal_mismatch', 'deadlines')
+  const ranked = rankedFor(state, roster, intent, job.holdHash)
+  const answers = openAnswers(state, assignment, proposal.answers, ranked)
+  if (answers.action !== 'accept') return answers
+  const workers = pick(ranked, answers.value, intent.replicas)
+  if (workers === undefined || workers.join() !== assignment.workers.join())
+    return reject('proposal_mismatch', 'workers')
+  if (assignment.overlapping !== workers.some((worker) => state.validators.keys.includes(worker)))
+    return reject('proposal_mismatch', 'overlapping')
+  return accept(
+    statementOf(state, 'assignment', {
+      subject: job.id,
+      attempt: 0,
+      index: 0,
+      digest: bodyDigest('assignment', state.swarmId, proposal.assignment),
+    }),
+  )
+}
+
+function openAnswers(
+  state: LogState,
+  assignment: Assignment,
+  envelopes: readonly Uint8Array[],
+  ranked: readonly PeerId[],
+): Validation<ReadonlyMap<PeerId, DrawAnswer>> {
+  if (answersDigest(state.swarmId, envelopes) !== assignment.answersDigest)
+    return reject('proposal_mismatch', 'answers')
+  const answers = new Map<PeerId, DrawAnswer>(ranked.map((peer) => [peer, 'silent']))
+  for (const envelope of envelopes) {
+    const opened = openAs(answerCodec, envelope, state.swarmId)
+    if (opened.action !== 'accept') return opened
+    const { signer, value } = opened.value
+    if (!answers.has(signer) || value.jobId !== assignment.jobId || value.attempt !== assignment.attempt)
+      return reject('proposal_mismatch', 'answer')
+    answers.set(signer, value.answer)
+  }
+  return accept(answers)
+}
+
+/** Every replica's finding, recomputed from commitments and reveals. */
+export function judgeFindings(bench: Bench, proposal: FindingProposal): Validation<readonly JudgedFinding[]> {
+  const { state } = bench
+  const decoded = assignmentCodec.decode(proposal.assignment)
+  if (decoded.action !== 'accept') return decoded
+  const { jobId, attempt, workers } = decoded.value
+  const job = state.jobs.get(jobId as JobId)
+  if (job === undefined) return ignore('unknown_parent')
+  const assignmentHash = bodyDigest('assignment', state.swarmId, proposal.assignment)
+  if (job.phase !== 'assigned' || job.assignmentHash !== assignmentHash) return ignore('stale')
+  const intent = intentOf(job)
+  const facts = bench.facts(intent.modelDigest)
+  if (facts === undefined) return ignore('not_for_us')
+  if (proposal.commitments.length !== workers.length || proposal.reveals.length !== workers.length)
+    return reject('proposal_mismatch', 'replicas')
+  const { maxTokens } = intent
+  const expected = {
+    jobId: job.id,
+    attempt,
+    assignmentHash,
+    maxTokens,
+    vocabSize: facts.vocabSize,
+    stopIds: facts.stopIds,
+  }
+  const replicas = workers.map((worker, replica) =>
+    claimOf(state.swarmId, worker, proposal.commitments[replica], proposal.reveals[replica]),
+  )
+  const findings = findingsOf({ ...expected, swarmId: state.swarmId, policyId: EXACT_V1.id, replicas })
+  const judged = findings.map((finding): JudgedFinding => {
+    const body = findingCodec.encode(finding)
+    const digest = bodyDigest('finding', state.swarmId, body)
+    const statement = statementOf(state, 'finding', { subject: job.id, attempt, index: finding.replica, digest })
+    return { statement, body, worker: finding.worker }
+  })
+  return accept(judged.filter(({ worker }) => worker !== bench.self))
+}
+
+/** Bytes that do not open count as not handed in: the replica fails, its job does not. */
+function claimOf(
+  swarmId: SwarmId,
+  worker: PeerId,
+  commitment: Uint8Array | undefined,
+  reveal: Uint8Array | undefined,
+): ReplicaClaim {
+  const committed = openAs(commitmentCodec, commitment ?? new Uint8Array(), swarmId)
+  const revealed = revealCodec.decode(reveal ?? new Uint8Array())
+  return {
+    worker,
+    commitment: committed.action === 'accept' ? committed.value : undefined,
+    reveal: revealed.action === 'accept' ? revealed.value : undefined,
+  }
+}
+
+/** Who is paid what follows from logged findings and the genesis prices; the vote is about the whole body. */
+export function judgeSettlement(
+  bench: Bench,
+  proposal: SettlementProposal,
+): Validation<{ statement: Statement; body: Uint8Array }> {
+  const { state } = bench
+  const job = state.jobs.get(proposal.jobId as JobId)
+  if (job === undefined) return ignore('unknown_parent')
+  if (job.phase === 'settled') return ignore('stale')
+  if (proposal.attempt !== job.attempt) return reject('proposal_mismatch', 'attempt')
+  const chosen = proposal.chosen === CHOSEN_NONE ? null : proposal.chosen
+  if ((proposal.outcome === 'paid') !== (chosen !== null)) return reject('proposal_mismatch', 'chosen')
+  if (chosen === null && isRefundUnfair(job, proposal.reason)) return reject('proposal_mismatch', 'reason')
+  if (chosen !== null && !isChoice(job, chosen, proposal)) return reject('proposal_mismatch', 'chosen')
+  const settled = settlementOf(state, job, chosen, proposal.reason)
+  if (settled.status !== 'ok') return reject('proposal_mismatch', settled.status)
+  const body = settlementCodec.encode(settled.body)
+  const digest = bodyDigest('settlement', state.swarmId, body)
+  return accept({
+    statement: statementOf(state, 'settlement', { subject: job.id, attempt: proposal.attempt, index: 0, digest }),
+    body,
+  })
+}
+
+/**
+ * A job whose every replica has a certified finding may only be refunded because the output that counts does not stand: in `before`
+ * mode that is any sound one, in `after` mode the one that the client read, which only the edge knows.
+ */
+function isRefundUnfair(job: LoggedJob, reason: string): boolean {
+  if (!REFUND_REASONS.some((known) => known === reason)) return true
+  const complete = job.workers.length > 0 && job.findings.length === job.workers.length
+  if (!complete) return false
+  const unsound = job.findings.filter(({ verdict }) => verdict !== 'pass' && verdict !== 'inconclusive')
+  const rejectable = intentOf(job).verify === 'before' ? unsound.length === job.findings.length : unsound.length > 0
+  return reason !== 'output_rejected' || !rejectable
+}
+
+/** In `before` mode the choice follows from the outputs; in `after` mode the client has read it, and it must be sound. */
+function isChoice(job: LoggedJob, chosen: number, proposal: SettlementProposal): boolean {
+  if (intentOf(job).verify === 'after') return true
+  const outputs = job.workers.map((_, replica) => revealedIds(proposal.reveals[replica]))
+  const genuine = job.findings.every(
+    ({ verdict, replica, tokensRoot: root }) => verdict === 'fail' || tokensRoot(outputs[replica] ?? []) === root,
+  )
+  return genuine && chooseOutput('before', null, job.findings, outputs) === chosen
+}

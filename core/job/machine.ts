@@ -1,0 +1,270 @@
+/**
+ * The job machine: `step(job, event) -> job`, pure. What must be done follows from the state alone (`owed`), so recovery after a
+ * crash is no second code path. An event that does not fit is ignored: every message may come twice, late or never.
+ */
+
+import type { PeerId, SwarmId } from '../ids.ts'
+import { invariant, unreachable } from '../invariant.ts'
+import { type Assignment, answersDigest, assignmentCodec } from '../log/assignment.ts'
+import { chooseOutput, findingsBodies, revealedIds } from './choice.ts'
+import type {
+  AdmittedJob,
+  AnswerRecord,
+  Certified,
+  CommittedJob,
+  ExecutingJob,
+  FailedJob,
+  FailureReason,
+  Job,
+  JobEvent,
+  Replica,
+} from './job.ts'
+import { NEXT_PHASE } from './phases.ts'
+
+/** @returns the same object when the event changes nothing */
+export function step(job: Job, event: JobEvent): Job {
+  const next = apply(job, event)
+  invariant(
+    next.phase === job.phase || next.phase === 'failed' || next.phase === NEXT_PHASE[job.phase][event.type],
+    `phase ${job.phase} may not become ${next.phase} by ${event.type}`,
+  )
+  return next
+}
+
+function apply(job: Job, event: JobEvent): Job {
+  if (job.phase === 'settled') return job
+  if (event.type === 'settlement-logged') return settled(job, event)
+  if (event.type === 'tick') return tick(job, event.nowMs)
+  switch (job.phase) {
+    case 'admitted':
+      return stepAdmitted(job, event)
+    case 'proposed':
+      return event.type === 'assignment-certified' ? { ...job, phase: 'assigned', certificate: event.certificate } : job
+    case 'assigned':
+      return event.type === 'assignment-logged' ? startReplicas(job) : job
+    case 'executing':
+      return stepExecuting(job, event)
+    case 'committed':
+      return stepCommitted(job, event)
+    case 'revealed':
+      if (event.type === 'audited') return { ...job, phase: 'audited', audits: event.audits }
+      return event.type === 'found' ? verify(job, event) : job
+    case 'audited':
+      return event.type === 'found' ? verify(job, event) : job
+    case 'verified':
+      if (event.type === 'disputed')
+        return event.findings.length === job.replicas.length
+          ? { ...judged(job, event.findings), phase: 'disputed' }
+          : job
+      return stepSettling(job, event)
+    case 'disputed':
+    case 'failed':
+      return stepSettling(job, event)
+    default:
+      return unreachable(job)
+  }
+}
+
+function stepAdmitted(job: AdmittedJob, event: JobEvent): Job {
+  if (event.type === 'cancel') return fail(job, 'cancelled')
+  if (event.type !== 'answered' && event.type !== 'silent') return job
+  if (!job.draw.ranked.includes(event.peer) || job.answers.some((answer) => answer.peer === event.peer)) return job
+  const answer: AnswerRecord =
+    event.type === 'answered'
+      ? { peer: event.peer, answer: event.answer, envelope: event.envelope }
+      : { peer: event.peer, answer: 'silent', envelope: new Uint8Array() }
+  return propose({ ...job, answers: [...job.answers, answer] }, event.nowMs)
+}
+
+/** The first R accepting peers in rank order work, once everybody ranked above the last of them has answered. */
+function propose(job: AdmittedJob, nowMs: number): Job {
+  const byPeer = new Map(job.answers.map((answer) => [answer.peer, answer]))
+  const heard: AnswerRecord[] = []
+  const workers: PeerId[] = []
+  for (const peer of job.draw.ranked) {
+    const answer = byPeer.get(peer)
+    if (answer === undefined) return job
+    heard.push(answer)
+    if (answer.answer === 'accept') workers.push(peer)
+    if (workers.length === job.intent.replicas) break
+  }
+  if (workers.length < job.intent.replicas) return fail(job, 'no_workers')
+  const envelopes = heard.map((answer) => answer.envelope).filter((envelope) => envelope.length > 0)
+  // Answers that come late leave less time to work: validators refuse an assignment that outlives its hold.
+  const latestMs = job.hold.deadlineMs - BigInt(job.timing.revealMs)
+  const wishedMs = BigInt(nowMs + job.timing.commitMs)
+  const commitByMs = wishedMs < latestMs ? wishedMs : latestMs
+  const assignment = assignmentCodec.encode({
+    jobId: job.id,
+    attempt: job.attempt,
+    epoch: job.draw.epoch,
+    rosterRoot: job.draw.rosterRoot,
+    beacon: job.draw.beacon,
+    holdHash: job.hold.hash,
+    workers,
+    answersDigest: answersDigest(job.swarmId as SwarmId, envelopes),
+    commitByMs,
+    revealByMs: commitByMs + BigInt(job.timing.revealMs),
+    overlapping: workers.some((worker) => job.timing.validators.includes(worker)),
+  })
+  return { ...job, phase: 'proposed', answers: heard, assignment }
+}
+
+function startReplicas(job: Job & { phase: 'assigned' }): Job {
+  const replicas = workersOf(job.assignment).map((worker): Replica => ({ state: 'running', worker }))
+  return { ...job, phase: 'executing', replicas, streamed: null, delivery: new Uint8Array() }
+}
+
+function stepExecuting(job: ExecutingJob, event: JobEvent): Job {
+  switch (event.type) {
+    case 'streaming':
+      return job.streamed === null && job.replicas[event.replica] ? { ...job, streamed: event.replica } : job
+    case 'delivered':
+      return { ...job, delivery: event.delivery }
+    case 'committed':
+      return closeExecution(
+        replace(job, event.replica, ['running'], (worker) => ({
+          state: 'committed',
+          worker,
+          commitment: event.commitment,
+        })),
+      )
+    case 'lost':
+      return closeExecution(
+        replace(job, event.replica, ['running'], (worker) => ({ state: 'lost', worker, reason: event.reason })),
+      )
+    default:
+      return job
+  }
+}
+
+/** Nobody reveals before everybody has committed or is out: an answer cannot be copied after it was seen. */
+function closeExecution(job: ExecutingJob): Job {
+  if (job.replicas.some((replica) => replica.state === 'running')) return job
+  if (job.replicas.every((replica) => replica.state === 'lost')) return fail(job, 'all_replicas_lost')
+  return { ...job, phase: 'committed' }
+}
+
+function stepCommitted(job: CommittedJob, event: JobEvent): Job {
+  if (event.type === 'delivered') return { ...job, delivery: event.delivery }
+  if (event.type === 'lost')
+    return closeReveals(
+      replace(job, event.replica, ['committed'], (worker) => ({ state: 'lost', worker, reason: event.reason })),
+    )
+  if (event.type !== 'revealed') return job
+  const commitment = job.replicas[event.replica]
+  if (commitment?.state !== 'committed') return job
+  return closeReveals(
+    replace(job, event.replica, ['committed'], (worker) => ({
+      state: 'revealed',
+      worker,
+      commitment: commitment.commitment,
+      reveal: event.reveal,
+    })),
+  )
+}
+
+function closeReveals(job: CommittedJob): Job {
+  if (job.replicas.some((replica) => replica.state === 'committed')) return job
+  if (job.replicas.every((replica) => replica.state === 'lost')) return fail(job, 'all_replicas_lost')
+  return { ...job, phase: 'revealed' }
+}
+
+function verify(job: Job & { phase: 'revealed' | 'audited' }, event: JobEvent & { type: 'found' }): Job {
+  return event.findings.length === job.replicas.length ? { ...judged(job, event.findings), phase: 'verified' } : job
+}
+
+/** Findings choose the output; whatever was logged or certified under other findings is owed anew. */
+function judged(job: Job & { phase: 'revealed' | 'audited' | 'verified' }, findings: readonly Certified[]) {
+  const outputs = job.replicas.map((replica) => revealedIds(replica.state === 'revealed' ? replica.reveal : undefined))
+  const chosen = chooseOutput(job.intent.verify, job.streamed, findingsBodies(findings), outputs)
+  return { ...job, findings, chosen, resultsLogged: false, settlement: null }
+}
+
+function stepSettling<T extends Job & { phase: 'verified' | 'disputed' | 'failed' }>(job: T, event: JobEvent): Job {
+  if (event.type === 'settlement-certified')
+    return job.settlement === null ? { ...job, settlement: event.settlement } : job
+  if (event.type === 'results-logged' && job.phase !== 'failed' && !job.resultsLogged)
+    return { ...job, resultsLogged: true }
+  return job
+}
+
+function tick(job: Exclude<Job, { phase: 'settled' }>, nowMs: number): Job {
+  if (BigInt(nowMs) >= job.hold.deadlineMs) {
+    if (job.phase !== 'failed') return { ...fail(job, 'deadline'), expired: true }
+    return job.expired ? job : { ...job, expired: true }
+  }
+  const now = BigInt(nowMs)
+  if (job.phase === 'executing' && now >= assignmentOf(job.assignment).commitByMs) {
+    return closeExecution({ ...job, replicas: loseAll(job.replicas, 'running', 'commit_deadline') })
+  }
+  if (job.phase === 'committed' && now >= assignmentOf(job.assignment).revealByMs) {
+    return closeReveals({ ...job, replicas: loseAll(job.replicas, 'committed', 'reveal_deadline') })
+  }
+  return job
+}
+
+function loseAll(replicas: readonly Replica[], state: Replica['state'], reason: string): readonly Replica[] {
+  return replicas.map(
+    (replica): Replica => (replica.state === state ? { state: 'lost', worker: replica.worker, reason } : replica),
+  )
+}
+
+function settled(job: Exclude<Job, { phase: 'settled' }>, event: JobEvent & { type: 'settlement-logged' }): Job {
+  const held = failedShape(job)
+  const paid = 'chosen' in job && event.outcome === 'paid'
+  return {
+    ...held,
+    phase: 'settled',
+    outcome: event.outcome,
+    reason: paid ? 'verified' : event.certificate === null ? 'deadline' : reasonOf(job),
+    chosen: paid ? job.chosen : null,
+    settlement: { body: event.body, certificate: event.certificate },
+  }
+}
+
+function reasonOf(job: Job): FailureReason {
+  return job.phase === 'failed' ? job.reason : 'output_rejected'
+}
+
+function fail(job: Exclude<Job, { phase: 'settled' }>, reason: FailureReason): FailedJob {
+  return { ...failedShape(job), phase: 'failed', reason, settlement: null, expired: false }
+}
+
+/** Keeps what a receipt can still show, drops what belongs to the phase that was left. */
+function failedShape(
+  job: Exclude<Job, { phase: 'settled' }>,
+): Omit<FailedJob, 'phase' | 'reason' | 'settlement' | 'expired'> {
+  const { id, swarmId, user, intent, intentEnvelope, hold, draw, attempt, timing, answers } = job
+  return {
+    ...{ id, swarmId, user, intent, intentEnvelope, hold, draw, attempt, timing, answers },
+    // Without its certificate an assignment proves nothing, so a receipt leaves it out.
+    assignment: 'certificate' in job && job.certificate !== null ? job.assignment : new Uint8Array(),
+    certificate: 'certificate' in job ? job.certificate : null,
+    replicas: 'replicas' in job ? job.replicas : [],
+    findings: 'findings' in job ? job.findings : [],
+    delivery: 'delivery' in job ? job.delivery : new Uint8Array(),
+  }
+}
+
+function replace<T extends ExecutingJob | CommittedJob>(
+  job: T,
+  index: number,
+  from: readonly Replica['state'][],
+  change: (worker: Replica['worker']) => Replica,
+): T {
+  const replica = job.replicas[index]
+  if (replica === undefined || !from.includes(replica.state)) return job
+  return { ...job, replicas: job.replicas.map((other, place) => (place === index ? change(other.worker) : other)) }
+}
+
+/** @param assignment  bytes that this node encoded itself or checked before */
+export function workersOf(assignment: Uint8Array): readonly Replica['worker'][] {
+  return assignmentOf(assignment).workers
+}
+
+export function assignmentOf(bytes: Uint8Array): Assignment {
+  const decoded = assignmentCodec.decode(bytes)
+  invariant(decoded.action === 'accept', 'a journaled assignment decodes')
+  return decoded.value
+}

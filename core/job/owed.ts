@@ -1,0 +1,44 @@
+/** What a job still owes, from its state alone: the driver runs it, and runs it again after a crash. */
+import { type Effect, effectKey, type Job } from './job.ts'
+
+export function owed(job: Job): readonly Effect[] {
+  switch (job.phase) {
+    case 'admitted':
+      return unanswered(job)
+    case 'proposed':
+      return [{ type: 'vote-assignment' }]
+    case 'assigned':
+      return [{ type: 'log-assignment' }]
+    case 'executing':
+      return job.replicas.flatMap((replica, index): Effect[] =>
+        replica.state === 'running' ? [{ type: 'execute', replica: index, worker: replica.worker }] : [],
+      )
+    case 'committed':
+      return job.replicas.flatMap((replica, index): Effect[] =>
+        replica.state === 'committed' ? [{ type: 'reveal', replica: index, worker: replica.worker }] : [],
+      )
+    case 'revealed':
+    case 'audited':
+      return [{ type: 'vote-findings' }]
+    case 'verified':
+    case 'disputed':
+      if (!job.resultsLogged) return [{ type: 'log-results' }]
+      return [job.settlement === null ? { type: 'vote-settlement' } : { type: 'log-settlement' }]
+    case 'failed':
+      if (job.expired) return [{ type: 'expire' }]
+      return [job.settlement === null ? { type: 'vote-settlement' } : { type: 'log-settlement' }]
+    case 'settled':
+      return []
+  }
+}
+
+function unanswered(job: Job): readonly Effect[] {
+  const heard = new Set(job.answers.map((answer) => answer.peer))
+  return job.draw.ranked.filter((peer) => !heard.has(peer)).map((peer): Effect => ({ type: 'offer', peer }))
+}
+
+/** Effects of `next` that `before` did not owe. */
+export function newlyOwed(before: Job | undefined, next: Job): readonly Effect[] {
+  const known = new Set(before === undefined ? [] : owed(before).map(effectKey))
+  return owed(next).filter((effect) => !known.has(effectKey(effect)))
+}

@@ -1,0 +1,108 @@
+/** What a coordinator sends to validators and workers: bodies over an authenticated link, so they carry no signature of their own. */
+import { type BodyOf, bytesMax, code, defineBody, digest, list, text, u8, u16, u32 } from '../codec/schema.ts'
+import { LIMITS } from '../limits.ts'
+
+const ENVELOPE_MAX = 1_024
+const SIGNATURES_MAX = LIMITS.validatorCountMax * 64
+
+/** Coordinator to a ranked peer: would you run this? The envelope lets the peer check the hold by itself. */
+export const offerCodec = defineBody('offer', { intent: bytesMax(ENVELOPE_MAX), attempt: u32() }, 2_048)
+export type Offer = BodyOf<typeof offerCodec>
+
+export const assignmentProposalCodec = defineBody(
+  'assignment-proposal',
+  {
+    assignment: bytesMax(ENVELOPE_MAX),
+    answers: list(bytesMax(ENVELOPE_MAX), LIMITS.replicaCountMax + LIMITS.spareCountMax),
+  },
+  16_384,
+)
+export type AssignmentProposal = BodyOf<typeof assignmentProposalCodec>
+
+/** Coordinator to an assigned worker: the certificate is its order to work, the payload what to work on. */
+export const executeCodec = defineBody(
+  'execute',
+  {
+    intent: bytesMax(ENVELOPE_MAX),
+    assignment: bytesMax(ENVELOPE_MAX),
+    bitmap: u16(),
+    signatures: bytesMax(SIGNATURES_MAX),
+    replica: u8(),
+    payload: bytesMax(LIMITS.payloadBytesMax),
+    /** 16 fresh bytes that the first chunk must echo. */
+    nonce: bytesMax(16),
+  },
+  LIMITS.envelopeBytesMax,
+)
+export type Execute = BodyOf<typeof executeCodec>
+
+/** Coordinator to a worker, once everybody has committed: empty bytes stand for a replica that did not. */
+export const revealRequestCodec = defineBody(
+  'reveal-request',
+  { jobId: digest(), attempt: u32(), replica: u8(), commitments: list(bytesMax(8_192), LIMITS.replicaCountMax) },
+  65_536,
+)
+export type RevealRequest = BodyOf<typeof revealRequestCodec>
+
+export const findingProposalCodec = defineBody(
+  'finding-proposal',
+  {
+    assignment: bytesMax(ENVELOPE_MAX),
+    commitments: list(bytesMax(8_192), LIMITS.replicaCountMax),
+    reveals: list(bytesMax(LIMITS.receiptOutputBytesMax), LIMITS.replicaCountMax),
+  },
+  LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
+)
+export type FindingProposal = BodyOf<typeof findingProposalCodec>
+
+export const REFUND_REASONS = [
+  'none',
+  'no_workers',
+  'no_quorum',
+  'all_replicas_lost',
+  'cancelled',
+  'deadline',
+  'output_rejected',
+] as const
+
+export const settlementProposalCodec = defineBody(
+  'settlement-proposal',
+  {
+    jobId: digest(),
+    attempt: u32(),
+    outcome: code(['paid', 'refunded']),
+    reason: text(LIMITS.reasonBytesMax),
+    /** Replica index, 255 for none. */
+    chosen: u8(),
+    /** The outputs again: in `before` mode a validator repeats the choice. */
+    reveals: list(bytesMax(LIMITS.receiptOutputBytesMax), LIMITS.replicaCountMax),
+  },
+  LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
+)
+export type SettlementProposal = BodyOf<typeof settlementProposalCodec>
+
+/** Frames of an execution stream, worker to coordinator. */
+export const workFrameCodec = defineBody(
+  'work-frame',
+  {
+    kind: code(['tokens', 'chunk', 'commitment', 'failed']),
+    /** `tokens`: little-endian u32 ids. */
+    ids: bytesMax(4 * 4_096),
+    text: text(65_536),
+    /** `chunk`, `commitment`: an envelope. `failed`: empty, the code is in `text`. */
+    envelope: bytesMax(8_192),
+  },
+  131_072,
+)
+export type WorkFrame = BodyOf<typeof workFrameCodec>
+
+/** Frames of an execution stream, coordinator to worker. */
+export const steerFrameCodec = defineBody(
+  'steer-frame',
+  { kind: code(['ack', 'stop']), envelope: bytesMax(1_024) },
+  2_048,
+)
+export type SteerFrame = BodyOf<typeof steerFrameCodec>
+
+/** Validators answer a proposal with the votes that they cast: fixed-layout bytes each. */
+export const votesCodec = defineBody('votes', { votes: list(bytesMax(512), LIMITS.replicaCountMax) }, 8_192)

@@ -1,0 +1,78 @@
+/** The assignment part of a receipt: the draw is repeated from the genesis roster, the beacon and the hold. */
+import { openAs } from '../identity/envelope.ts'
+import type { Digest, PeerId } from '../ids.ts'
+import { answerCodec, answersDigest, assignmentCodec, bodyDigest } from '../log/assignment.ts'
+import { statementOf } from '../log/authority.ts'
+import { rankedFor } from '../log/draw.ts'
+import { genesisRoster } from '../log/genesis.ts'
+import type { Intent } from '../log/intent.ts'
+import type { LoggedJob, LogState } from '../log/state.ts'
+import { checkCertificate } from '../quorum/certificate.ts'
+import { type DrawAnswer, pick } from '../selection/committee.ts'
+import { accept, reject, type Validation } from '../validation.ts'
+import type { Receipt } from './receipt.ts'
+
+export type CheckedAssignment = {
+  readonly workers: readonly PeerId[]
+  readonly hash: Digest
+  readonly epoch: bigint
+  readonly overlapping: boolean
+  /** R + spares in rank order, with what each answered. */
+  readonly ranked: readonly { readonly peer: PeerId; readonly answer: DrawAnswer }[]
+}
+
+/** @returns undefined for a job that failed before it was assigned */
+export function checkAssignment(
+  state: LogState,
+  job: LoggedJob,
+  intent: Intent,
+  part: Receipt['assignment'],
+): Validation<CheckedAssignment | undefined> {
+  if (part.body.length === 0) {
+    const empty = part.answers.length === 0 && part.bitmap === 0 && part.signatures.length === 0
+    return empty ? accept(undefined) : reject('bytes_trailing', 'assignment')
+  }
+  const decoded = assignmentCodec.decode(part.body)
+  if (decoded.action !== 'accept') return reject('body_malformed', 'assignment.body')
+  const assignment = decoded.value
+  const hash = bodyDigest('assignment', state.swarmId, part.body)
+  const statement = statementOf(state, 'assignment', {
+    subject: job.id,
+    attempt: assignment.attempt,
+    index: 0,
+    digest: hash,
+  })
+  const signed = checkCertificate(state.swarmId, state.validators, statement, part)
+  if (signed.action !== 'accept') return reject('certificate_without_quorum', 'assignment.certificate')
+  if (assignment.jobId !== job.id || assignment.attempt !== job.attempt || assignment.holdHash !== job.holdHash)
+    return reject('proposal_mismatch', 'hold')
+  const roster = genesisRoster(state.genesis)
+  const drawn =
+    assignment.epoch === 0n && assignment.rosterRoot === roster.root && assignment.beacon === state.genesis.beacon
+  if (!drawn) return reject('proposal_mismatch', 'assignment.draw')
+  const answers = checkAnswers(state, job, part.answers, assignment.answersDigest)
+  if (answers.action !== 'accept') return answers
+  const ranked = rankedFor(state, roster, intent, job.holdHash)
+  const heard = new Map<PeerId, DrawAnswer>(ranked.map((peer) => [peer, answers.value.get(peer) ?? 'silent']))
+  if (pick(ranked, heard, intent.replicas)?.join() !== assignment.workers.join())
+    return reject('proposal_mismatch', 'assignment.workers')
+  const { workers, epoch, overlapping } = assignment
+  return accept({ workers, hash, epoch, overlapping, ranked: [...heard].map(([peer, answer]) => ({ peer, answer })) })
+}
+
+function checkAnswers(
+  state: LogState,
+  job: LoggedJob,
+  envelopes: readonly Uint8Array[],
+  expected: Digest,
+): Validation<ReadonlyMap<PeerId, DrawAnswer>> {
+  if (answersDigest(state.swarmId, envelopes) !== expected) return reject('proposal_mismatch', 'assignment.answers')
+  const answers = new Map<PeerId, DrawAnswer>()
+  for (const [place, envelope] of envelopes.entries()) {
+    const opened = openAs(answerCodec, envelope, state.swarmId)
+    if (opened.action !== 'accept' || opened.value.value.jobId !== job.id)
+      return reject('signature_invalid', `assignment.answers[${place}]`)
+    answers.set(opened.value.signer, opened.value.value.answer)
+  }
+  return accept(answers)
+}
