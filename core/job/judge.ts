@@ -6,7 +6,7 @@ import { openAs } from '../identity/envelope.ts'
 import type { Digest, JobId, PeerId, SwarmId } from '../ids.ts'
 import { CHOSEN_NONE, settlementCodec } from '../ledger/settlement.ts'
 import { type Assignment, answerCodec, answersDigest, assignmentCodec, bodyDigest } from '../log/assignment.ts'
-import { statementOf } from '../log/authority.ts'
+import { abstainersOf, statementOf } from '../log/authority.ts'
 import { rankedFor } from '../log/draw.ts'
 import { intentOf, settlementOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
@@ -134,7 +134,8 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
     const statement = statementOf(state, 'finding', { subject: job.id, attempt, index: finding.replica, digest })
     return { statement, body, worker: finding.worker }
   })
-  return accept(judged.filter(({ worker }) => worker !== bench.self))
+  const { self } = bench
+  return accept(judged.filter(({ worker }) => self === undefined || !abstainersOf(state, worker).includes(self)))
 }
 
 /** Bytes that do not open count as not handed in: the replica fails, its job does not. */

@@ -5,6 +5,7 @@
 
 import type { PeerId, SwarmId } from '../ids.ts'
 import { invariant, unreachable } from '../invariant.ts'
+import { REASON_PAID } from '../ledger/settlement.ts'
 import { type Assignment, answersDigest, assignmentCodec } from '../log/assignment.ts'
 import { chooseOutput, findingsBodies, revealedIds } from './choice.ts'
 import type {
@@ -217,7 +218,7 @@ function settled(job: Exclude<Job, { phase: 'settled' }>, event: JobEvent & { ty
     ...held,
     phase: 'settled',
     outcome: event.outcome,
-    reason: paid ? 'verified' : event.certificate === null ? 'deadline' : reasonOf(job),
+    reason: paid ? REASON_PAID : event.certificate === null ? 'deadline' : reasonOf(job),
     chosen: paid ? job.chosen : null,
     settlement: { body: event.body, certificate: event.certificate },
   }

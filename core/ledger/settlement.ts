@@ -27,7 +27,8 @@ export const ASSURANCES = ['local', 'unaudited', 'replicated', 'audited'] as con
 export const CHOSEN_NONE = 255
 /** The reason of a refund that needs no votes. */
 export const REASON_DEADLINE = 'deadline'
-export const REASON_PAID = 'verified'
+/** Whether a payment was verified is the assurance's to say, not the reason's. */
+export const REASON_PAID = 'paid'
 const LEG_COUNT_MAX = 2 * LIMITS.replicaCountMax + LIMITS.validatorCountMax
 
 export const settlementCodec = defineBody(
@@ -70,7 +71,7 @@ export type SettlementInput = {
   readonly findings: readonly Finding[]
   /** Index of the replica whose output is the answer, null for a refund. */
   readonly chosen: number | null
-  /** Of a refund; a payment's reason is always `verified`. */
+  /** Of a refund; a payment's reason is always `paid`. */
   readonly reason: string
   readonly assurance: Assurance
   /** Log time of the hold: credit vests from there, so that the body does not depend on who settles when. */

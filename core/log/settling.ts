@@ -10,7 +10,7 @@ import type { LoggedJob, LogState } from './state.ts'
  * Shares out a job's hold by its logged findings and the genesis prices.
  *
  * @param chosen  index of the replica whose output is the answer, null to refund
- * @param reason  of a refund; a payment's is always `verified`
+ * @param reason  of a refund; a payment's is always `paid`
  */
 export function settlementOf(state: LogState, job: LoggedJob, chosen: number | null, reason: string): Settled {
   const { swarmId, genesis, validators } = state

@@ -58,7 +58,7 @@ test('a whole job pays workers and validators and gives the rest back', () => {
     [...'base bonus base bonus base bonus fee fee fee fee refund'.split(' ')],
   )
   assert.is(auditBooks(swarm.state).total, 0n)
-  assert.ok(paid.transfers.every((transfer) => transfer.jobId === job.id && transfer.reason === 'verified'))
+  assert.ok(paid.transfers.every((transfer) => transfer.jobId === job.id && transfer.reason === 'paid'))
 })
 
 test('a job settles once, by whatever authority comes second', () => {
@@ -128,7 +128,7 @@ test('an expiry can neither pay nor choose nor carry signatures nor a reason of 
 test('a settlement whose legs differ from what was certified is refused', () => {
   const swarm = new LogSwarm()
   const job = swarm.judged({}, [{}, { tokenCount: 200 }])
-  const chosen = { outcome: 'paid', reason: 'verified', chosen: 1 } as const
+  const chosen = { outcome: 'paid', reason: 'paid', chosen: 1 } as const
   assert.is(reasonOf(swarm.apply('settlement', swarm.settlement(job, 0, '', chosen))), 'certificate_invalid')
   const refund = { outcome: 'refunded', reason: 'output_rejected', chosen: 255 } as const
   assert.is(reasonOf(swarm.apply('settlement', swarm.settlement(job, 0, '', refund))), 'certificate_invalid')
@@ -196,7 +196,7 @@ test('an assignment with a worker twice is refused', () => {
 test('no money moves and no job is judged before its assignment', () => {
   const swarm = new LogSwarm()
   const job = swarm.hold()
-  const claim = { outcome: 'paid', reason: 'verified', chosen: 0 } as const
+  const claim = { outcome: 'paid', reason: 'paid', chosen: 0 } as const
   assert.is(reasonOf(swarm.apply('settlement', swarm.settlement(job, null, '', claim))), 'job_phase')
   const other = new LogSwarm().judged()
   assert.is(reasonOf(swarm.apply('result', swarm.result(other, 0))), 'job_phase')

@@ -160,11 +160,11 @@ const ATTEMPTS: Record<EntryRefusal, Attempt> = {
     const job = swarm.hold()
     applied(swarm.apply('assignment', swarm.assignment(job)))
     applied(swarm.apply('result', swarm.result(swarm.job(job.id), 0)))
-    const claim = { outcome: 'paid', reason: 'verified', chosen: 0 } as const
+    const claim = { outcome: 'paid', reason: 'paid', chosen: 0 } as const
     return swarm.apply('settlement', swarm.settlement(swarm.job(job.id), null, '', claim))
   },
   chosen_unsound: (swarm) => {
-    const claim = { outcome: 'paid', reason: 'verified', chosen: 1 } as const
+    const claim = { outcome: 'paid', reason: 'paid', chosen: 1 } as const
     return swarm.apply('settlement', swarm.settlement(swarm.judged({}, [{}, { verdict: 'fail' }]), 0, '', claim))
   },
   deadline_not_reached: (swarm) => {

@@ -1,0 +1,287 @@
+/** Takes one job through the real core, step by step: machine, judges, votes and log, with real keys and signatures. */
+import { sealAs } from '../../core/identity/envelope.ts'
+import type { KeyPair } from '../../core/identity/keys.ts'
+import type { JobId, PeerId } from '../../core/ids.ts'
+import { invariant } from '../../core/invariant.ts'
+import { admitJob } from '../../core/job/admission.ts'
+import type { Certified, Job, JobEvent } from '../../core/job/job.ts'
+import { type Bench, judgeAssignment, judgeFindings, judgeSettlement, type ModelFacts } from '../../core/job/judge.ts'
+import { assignmentOf, step } from '../../core/job/machine.ts'
+import type { AssignmentProposal, FindingProposal, SettlementProposal } from '../../core/job/proposal.ts'
+import { openChain } from '../../core/latency/chain.ts'
+import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
+import type { Applied } from '../../core/log/apply.ts'
+import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
+import { abstainersOf } from '../../core/log/authority.ts'
+import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
+import { type GenesisBody, genesisRoster } from '../../core/log/genesis.ts'
+import type { Intent } from '../../core/log/intent.ts'
+import { expiryOf } from '../../core/log/settling.ts'
+import { deliveryCodec } from '../../core/receipt/receipt.ts'
+import { ROLE } from '../../core/roster/roster.ts'
+import type { Validation } from '../../core/validation.ts'
+import { claimOf } from '../../node/jobs/claim.ts'
+import { ALICE, applied, intentOfAlice, LogSwarm, NO_SIGNATURES, START_MS } from './log-swarm.ts'
+import { digestNamed, keyNamed, memberNamed, validatorKeys } from './people.ts'
+
+const WORKERS = ['w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7']
+export const EDGE = keyNamed('edge')
+export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [0] }
+export const NOW_MS = Number(START_MS) + 100
+/** A sound output: ends with the only stop id. */
+export const OUTPUT: readonly number[] = [11, 12, 13, 14, 0]
+const SECRETS = new Map(
+  ['edge', 'alice', ...WORKERS, ...range(8).map((place) => `v${place}`)].map((name) => [
+    keyNamed(name).peer,
+    keyNamed(name),
+  ]),
+)
+
+export type JobRunOptions = {
+  readonly intent?: Partial<Intent>
+  readonly genesis?: Partial<GenesisBody>
+  readonly validatorCount?: number
+}
+
+/** Workers of different owners and address blocks, validators that do not work, one edge. */
+export function wholeSwarm({ genesis = {}, validatorCount = 4 }: JobRunOptions = {}): LogSwarm {
+  const validators = validatorKeys(validatorCount)
+  const members = [
+    ...WORKERS.map((name, block) => memberNamed(name, { block })),
+    ...range(validatorCount).map((place) => memberNamed(`v${place}`, { block: 100 + place, roles: ROLE.validator })),
+    memberNamed('edge', { block: 200, roles: ROLE.edge }),
+  ]
+  const swarm = new LogSwarm({ members, validators: validators.map(({ peer }) => peer), ...genesis })
+  swarm.validators = validators
+  return swarm
+}
+
+export class JobRun {
+  readonly swarm: LogSwarm
+  readonly id: JobId
+  /** Every state and the event that led to it. */
+  readonly trail: { readonly event: JobEvent; readonly job: Job }[] = []
+  readonly first: Job
+  readonly claims = new Map<number, ReturnType<typeof claimOf>>()
+  job: Job
+  nowMs = NOW_MS
+
+  constructor(options: JobRunOptions = {}) {
+    this.swarm = wholeSwarm(options)
+    const envelope = this.swarm.intent(options.intent)
+    const held = applied(this.swarm.apply('hold', envelope))
+    invariant(held.jobId !== null, 'a hold makes a job')
+    this.id = held.jobId
+    this.first = this.#admitted(intentOfAlice(options.intent), envelope, held)
+    this.job = this.first
+  }
+
+  tell(event: JobEvent): Job {
+    this.job = step(this.job, event)
+    this.trail.push({ event, job: this.job })
+    return this.job
+  }
+
+  bench(self?: PeerId): Bench {
+    const { state } = this.swarm
+    const facts: Bench['facts'] = (digest) => (digest === digestNamed('model') ? FACTS : undefined)
+    return { self, state, roster: genesisRoster(state.genesis), nowMs: this.nowMs, facts }
+  }
+
+  answerOf(peer: PeerId, answer: 'accept' | 'busy' = 'accept'): Uint8Array {
+    const value = { jobId: this.id, attempt: 0, answer, slotsFree: 1 }
+    return sealAs(answerCodec, value, this.swarm.state.swarmId, secretOf(peer))
+  }
+
+  answer(peer: PeerId, answer: 'accept' | 'busy' = 'accept'): Job {
+    return this.tell({ type: 'answered', peer, answer, envelope: this.answerOf(peer, answer), nowMs: this.nowMs })
+  }
+
+  /** The best-ranked peers accept until the job is proposed. */
+  answerAll(): Job {
+    for (const peer of this.job.draw.ranked) if (this.job.phase === 'admitted') this.answer(peer)
+    return this.job
+  }
+
+  get assignmentProposal(): AssignmentProposal {
+    const answers = this.job.answers.map(({ envelope }) => envelope).filter((envelope) => envelope.length > 0)
+    return { assignment: this.assignment, answers }
+  }
+
+  get assignment(): Uint8Array {
+    invariant('assignment' in this.job, 'the job has an assignment')
+    return this.job.assignment
+  }
+
+  assign(): Job {
+    const statement = expectAccepted(judgeAssignment(this.bench(), this.assignmentProposal))
+    const certificate = this.swarm.certificate(statement)
+    this.tell({ type: 'assignment-certified', certificate })
+    const { jobId, attempt, workers, answersDigest, commitByMs, revealByMs, overlapping } = assignmentOf(
+      this.assignment,
+    )
+    const value = { jobId, attempt, workers, answersDigest, commitByMs, revealByMs, overlapping }
+    applied(this.swarm.apply('assignment', assignmentEntryCodec.encode({ ...value, ...certificate })))
+    return this.tell({ type: 'assignment-logged' })
+  }
+
+  get workers(): readonly PeerId[] {
+    return assignmentOf(this.assignment).workers
+  }
+
+  claim(replica: number, ids: readonly number[] = OUTPUT, text = 'a text'): ReturnType<typeof claimOf> {
+    const { swarmId } = this.swarm.state
+    const key = secretOf(this.workers[replica])
+    const start = {
+      swarmId,
+      jobId: this.id,
+      attempt: 0,
+      replica,
+      worker: key.peer,
+      receiver: EDGE.peer,
+      nonce: new Uint8Array(16),
+    }
+    const claim = claimOf({
+      ...{ key, swarmId, chain: { head: openChain(start).head, count: 1 }, salt: new Uint8Array(32).fill(replica + 1) },
+      order: {
+        jobId: this.id,
+        assignment: { attempt: 0 },
+        assignmentHash: bodyDigest('assignment', swarmId, this.assignment),
+        replica,
+      },
+      output: { ids, text, finish: 'stop' },
+      ...{ schedule: [16], engineId: 'toy-engine 1.0 (cpu)' },
+    })
+    this.claims.set(replica, claim)
+    return claim
+  }
+
+  commit(replica: number, ids: readonly number[] = OUTPUT, text = 'a text'): Job {
+    return this.tell({ type: 'committed', replica, commitment: this.claim(replica, ids, text).commitment })
+  }
+
+  reveal(replica: number): Job {
+    return this.tell({ type: 'revealed', replica, reveal: this.claims.get(replica)?.reveal ?? new Uint8Array() })
+  }
+
+  /** The edge's account of the stream of one replica. */
+  deliver(replica: number): Job {
+    this.tell({ type: 'streaming', replica })
+    const { swarmId } = this.swarm.state
+    const worker = this.workers[replica] ?? ALICE.peer
+    const delivery = {
+      ...{ jobId: this.id, attempt: 0, assignmentHash: bodyDigest('assignment', swarmId, this.assignment) },
+      ...{
+        segments: [{ worker, tokenStart: 0, tokenCount: OUTPUT.length }],
+        chainHead: digestNamed('chain'),
+        ackHead: digestNamed('acks'),
+      },
+      ...{ ttftMs: 120, tokensPerSecondMilli: 45_000, gapP50Ms: 20, gapP99Ms: 60, witnesses: [] },
+    }
+    return this.tell({ type: 'delivered', delivery: sealAs(deliveryCodec, delivery, swarmId, EDGE) })
+  }
+
+  /** Assigned, one output a replica, revealed. `undefined` is a replica that is lost. */
+  execute(outputs: readonly (readonly number[] | undefined)[], streamed: number | null = 0): Job {
+    this.answerAll()
+    this.assign()
+    if (streamed !== null) this.deliver(streamed)
+    for (const [replica, ids] of outputs.entries()) {
+      if (ids === undefined) this.tell({ type: 'lost', replica, reason: 'gone' })
+      else this.commit(replica, ids)
+    }
+    for (const [replica, ids] of outputs.entries())
+      if (ids !== undefined && this.job.phase === 'committed') this.reveal(replica)
+    return this.job
+  }
+
+  get findingProposal(): FindingProposal {
+    const replicas = 'replicas' in this.job ? this.job.replicas : []
+    return {
+      assignment: this.assignment,
+      commitments: replicas.map((replica) => ('commitment' in replica ? replica.commitment : new Uint8Array())),
+      reveals: replicas.map((replica) => ('reveal' in replica ? replica.reveal : new Uint8Array())),
+    }
+  }
+
+  certifiedFindings(): readonly Certified[] {
+    return expectAccepted(judgeFindings(this.bench(), this.findingProposal)).map(({ body, statement, worker }) => ({
+      body,
+      certificate: this.swarm.certificate(statement, abstainersOf(this.swarm.state, worker)),
+    }))
+  }
+
+  find(): Job {
+    const findings = this.certifiedFindings()
+    this.tell({ type: 'found', findings })
+    for (const { body, certificate } of findings) {
+      applied(this.swarm.apply('result', resultEntryCodec.encode({ finding: body, ...certificate })))
+    }
+    return this.tell({ type: 'results-logged' })
+  }
+
+  get settlementProposal(): SettlementProposal {
+    const { job } = this
+    const chosen = job.phase === 'verified' ? job.chosen : null
+    const reason = chosen !== null ? 'paid' : job.phase === 'failed' ? job.reason : 'output_rejected'
+    const reveals = job.intent.verify === 'before' && job.phase === 'verified' ? this.findingProposal.reveals : []
+    const outcome = chosen === null ? 'refunded' : 'paid'
+    return { jobId: this.id, attempt: 0, outcome, reason, chosen: chosen ?? CHOSEN_NONE, reveals }
+  }
+
+  settle(): Job {
+    const proposal = this.settlementProposal
+    const { statement, body } = expectAccepted(judgeSettlement(this.bench(), proposal))
+    const certificate = this.swarm.certificate(statement)
+    this.tell({ type: 'settlement-certified', settlement: { body, certificate } })
+    const { jobId, attempt, outcome, reason, chosen } = proposal
+    const entry = { jobId, attempt, outcome, reason, chosen, authority: 'certificate', ...certificate } as const
+    applied(this.swarm.apply('settlement', settlementEntryCodec.encode(entry)))
+    return this.tell({ type: 'settlement-logged', outcome, body, certificate })
+  }
+
+  /** The deadline passes and the log refunds without votes. */
+  expire(): Job {
+    const logged = this.swarm.job(this.id)
+    this.swarm.nowMs = logged.deadlineMs
+    this.nowMs = Number(logged.deadlineMs)
+    this.tell({ type: 'tick', nowMs: this.nowMs })
+    const body = settlementCodec.encode(expiryOf(this.swarm.state, logged))
+    const claim = { jobId: this.id, attempt: 0, outcome: 'refunded', reason: 'deadline', chosen: CHOSEN_NONE } as const
+    applied(
+      this.swarm.apply('settlement', settlementEntryCodec.encode({ ...claim, authority: 'expiry', ...NO_SIGNATURES })),
+    )
+    return this.tell({ type: 'settlement-logged', outcome: 'refunded', body, certificate: null })
+  }
+
+  #admitted(intent: Intent, intentEnvelope: Uint8Array, { hash, entry }: Applied): Job {
+    const { state } = this.swarm
+    const logged = this.swarm.job(this.id)
+    const { index, previous, timeMs } = entry
+    const hold = { hash, index, previous, timeMs, deadlineMs: logged.deadlineMs, amount: logged.holdAmount }
+    return admitJob({
+      id: this.id,
+      user: logged.user,
+      intent,
+      intentEnvelope,
+      hold,
+      state,
+      roster: genesisRoster(state.genesis),
+    })
+  }
+}
+
+export function secretOf(peer: PeerId | undefined): KeyPair {
+  const key = peer === undefined ? undefined : SECRETS.get(peer)
+  invariant(key !== undefined, 'the test knows the key')
+  return key
+}
+
+export function expectAccepted<T>(validation: Validation<T>): T {
+  invariant(validation.action === 'accept', `accepted, not ${validation.action === 'accept' ? '' : validation.reason}`)
+  return validation.value
+}
+
+function range(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, place) => place)
+}
