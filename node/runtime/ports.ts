@@ -1,8 +1,9 @@
 /** The seams of the daemon: each outside thing has one small interface here and one contract suite in test/contract. */
+
+import type { KeyPair } from '../../core/identity/keys.ts'
+import type { JobId, PeerId } from '../../core/ids.ts'
 import type { Applied, Refused } from '../../core/log/apply.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
-import type { JobId, PeerId } from '../../core/ids.ts'
-import type { KeyPair } from '../../core/identity/keys.ts'
 
 export interface Clock {
   /** Wall time, milliseconds since the epoch. */
@@ -62,7 +63,12 @@ export type ProposeOptions = {
   readonly projection: readonly StoreWrite[]
 }
 export type Proposed =
-  | { readonly status: 'appended' | 'repeated'; readonly first: bigint; readonly last: bigint; readonly projected: boolean }
+  | {
+      readonly status: 'appended' | 'repeated'
+      readonly first: bigint
+      readonly last: bigint
+      readonly projected: boolean
+    }
   | { readonly status: 'conflict'; readonly head: LogHead }
 
 /** Ordered, durable before it answers, compare-and-set on the head. */
@@ -83,7 +89,13 @@ export interface RegionLog {
 
 /** One row change of the local database. Keys are primary keys: the same write twice leaves one row. */
 export type StoreWrite =
-  | { readonly table: 'job'; readonly id: JobId; readonly phase: string; readonly createdMs: number; readonly bytes: Uint8Array }
+  | {
+      readonly table: 'job'
+      readonly id: JobId
+      readonly phase: string
+      readonly createdMs: number
+      readonly bytes: Uint8Array
+    }
   /** What the client sent point to point (prompt, salt, seed nonce). Empty `bytes` delete it: when the job has settled and its window closed. */
   | { readonly table: 'payload'; readonly id: JobId; readonly bytes: Uint8Array }
   | { readonly table: 'receipt'; readonly id: JobId; readonly bytes: Uint8Array }
@@ -97,7 +109,11 @@ export type StoreWrite =
 export type LedgerRows = {
   readonly accounts: readonly { readonly id: string; readonly bytes: Uint8Array }[]
   readonly loggedJobs: readonly { readonly id: string; readonly bytes: Uint8Array }[]
-  readonly keyed: readonly { readonly table: 'nonce' | 'idempotency' | 'invite' | 'evidence'; readonly key: string; readonly value: Uint8Array }[]
+  readonly keyed: readonly {
+    readonly table: 'nonce' | 'idempotency' | 'invite' | 'evidence'
+    readonly key: string
+    readonly value: Uint8Array
+  }[]
   readonly transfers: readonly TransferRow[]
   /** Index, head hash, log time, epoch, beacon, roster root, validators: the scalars of the state. */
   readonly head: Uint8Array
@@ -136,7 +152,10 @@ export interface Store {
   job(id: JobId): { readonly phase: string; readonly bytes: Uint8Array } | undefined
   /** Jobs that still owe something, oldest first. */
   openJobs(): readonly { readonly id: JobId; readonly bytes: Uint8Array }[]
-  listJobs(limit: number, beforeMs?: number): readonly { readonly id: JobId; readonly phase: string; readonly createdMs: number; readonly bytes: Uint8Array }[]
+  listJobs(
+    limit: number,
+    beforeMs?: number,
+  ): readonly { readonly id: JobId; readonly phase: string; readonly createdMs: number; readonly bytes: Uint8Array }[]
   payload(id: JobId): Uint8Array | undefined
   /** The sealed receipt file, output included. */
   receipt(id: JobId): Uint8Array | undefined
@@ -144,7 +163,10 @@ export interface Store {
   work(worker: PeerId, subject: string): Uint8Array | undefined
   transfers(filter: TransferFilter): readonly TransferRow[]
   /** Point lookups behind the LogState's tables. */
-  ledgerRow(table: 'account' | 'loggedJob' | 'nonce' | 'idempotency' | 'invite' | 'evidence', key: string): Uint8Array | undefined
+  ledgerRow(
+    table: 'account' | 'loggedJob' | 'nonce' | 'idempotency' | 'invite' | 'evidence',
+    key: string,
+  ): Uint8Array | undefined
   /** Rows of a table: an audit compares it with what a replay of the log gives. */
   ledgerCount(table: 'account' | 'loggedJob' | 'nonce' | 'idempotency' | 'invite' | 'evidence'): number
   ledgerHead(): Uint8Array | undefined
@@ -155,6 +177,10 @@ export interface Store {
 /** The only way to change money: queues, applies on a fork, proposes, then folds. */
 export interface Ledger {
   /** Resolves after the entry is durable, with what it did, or with the refusal that `applyEntry` gave (nothing was written then). */
-  append(kind: EntryKind, body: Uint8Array, alongside?: (applied: Applied) => readonly StoreWrite[]): Promise<Applied | Refused>
+  append(
+    kind: EntryKind,
+    body: Uint8Array,
+    alongside?: (applied: Applied) => readonly StoreWrite[],
+  ): Promise<Applied | Refused>
   close(): Promise<void>
 }

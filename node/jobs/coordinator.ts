@@ -1,0 +1,202 @@
+/** The edge's role: admits intents, drives each job's machine and performs what it owes. */
+import { FabricError } from '../../core/errors.ts'
+import { openAs } from '../../core/identity/envelope.ts'
+import type { KeyPair } from '../../core/identity/keys.ts'
+import type { Digest, JobId, PeerId, UserId } from '../../core/ids.ts'
+import { admitJob } from '../../core/job/admission.ts'
+import type { Effect, HoldRecord, Job } from '../../core/job/job.ts'
+import { encodeJob, parseJob } from '../../core/job/journal.ts'
+import type { ModelFacts } from '../../core/job/judge.ts'
+import type { Applied } from '../../core/log/apply.ts'
+import {
+  type Intent,
+  intentCodec,
+  intentFault,
+  jobIdOf,
+  payloadCodec,
+  payloadCommitment,
+} from '../../core/log/intent.ts'
+import type { LogState } from '../../core/log/state.ts'
+import type { RosterSnapshot } from '../../core/roster/roster.ts'
+import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
+import type { Clock, Ledger, PeerTransport, Random, Store, StoreWrite } from '../runtime/ports.ts'
+import { Execution } from './execution.ts'
+import { FeedShelf } from './feed-shelf.ts'
+import { refusalError } from './refusals.ts'
+import { Settler } from './settler.ts'
+import { Voting } from './voting.ts'
+
+export type CoordinatorPorts = {
+  readonly key: KeyPair
+  readonly transport: PeerTransport
+  readonly store: Store
+  readonly ledger: Ledger
+  readonly clock: Clock
+  readonly random: Random
+  readonly state: () => LogState
+  readonly roster: () => RosterSnapshot
+  readonly facts: (modelDigest: Digest) => ModelFacts | undefined
+  readonly fatal: (error: unknown) => void
+  /** Reports what a peer did wrong: counted, never shown with the peer's own text. */
+  readonly misbehaved: (peer: PeerId, reason: string) => void
+}
+
+export type CoordinatorOptions = LoopOptions & {
+  /** Deadline of one request to a peer. */
+  readonly requestMs: number
+  readonly feedCountMax: number
+}
+
+export type Submitted = { readonly id: JobId; readonly repeated: boolean }
+
+export class Coordinator {
+  readonly #ports: CoordinatorPorts
+  readonly #loop: JobLoop
+  readonly #voting: Voting
+  readonly #execution: Execution
+  readonly #settler: Settler
+  readonly feeds: FeedShelf
+
+  constructor(options: CoordinatorOptions, ports: CoordinatorPorts) {
+    this.#ports = ports
+    this.feeds = new FeedShelf(options.feedCountMax)
+    this.#voting = new Voting({ requestMs: options.requestMs }, ports)
+    this.#execution = new Execution({ requestMs: options.requestMs }, ports, this.feeds)
+    this.#settler = new Settler(ports)
+    this.#loop = new JobLoop(options, {
+      clock: ports.clock,
+      journal: (job) => ports.store.commit([jobRow(job)]),
+      perform: (job, effect, signal) => this.#perform(job, effect, signal),
+      changed: (before, after) => {
+        this.feeds.changed(before, after, ports.clock.nowMs())
+        if (after.phase === 'settled') this.#execution.forget(after.id)
+      },
+      fatal: ports.fatal,
+    })
+  }
+
+  get openCount(): number {
+    return this.#loop.openCount
+  }
+
+  /** Takes up every job that the journal says is open, then keeps time until `stop`. */
+  run(): Promise<void> {
+    for (const { bytes } of this.#ports.store.openJobs()) {
+      const job = parseJob(bytes)
+      this.feeds.open(job.id, job.intent.maxTokens)
+      this.#loop.adopt(job)
+    }
+    return this.#loop.run()
+  }
+
+  stop(): void {
+    this.#loop.stop()
+  }
+
+  job(id: JobId): Job | undefined {
+    const open = this.#loop.job(id)
+    if (open !== undefined) return open
+    const row = this.#ports.store.job(id)
+    return row === undefined ? undefined : parseJob(row.bytes)
+  }
+
+  cancel(id: JobId): void {
+    if (this.#loop.job(id) === undefined) return
+    this.#loop.dispatch(id, { type: 'cancel' })
+    this.#execution.stop(id)
+  }
+
+  /**
+   * Turns a signed intent into a job: its money is held and it is journaled when this resolves.
+   *
+   * @param envelope  a sealed `intent`
+   * @param payload   the bytes that its commitment names
+   * @throws FabricError CF_IDENTITY_SIGNATURE_INVALID, CF_JOB_*, CF_LEDGER_*, CF_MODEL_UNKNOWN; nothing was written then
+   */
+  async submit(envelope: Uint8Array, payload: Uint8Array): Promise<Submitted> {
+    const { ledger, state, facts } = this.#ports
+    this.#loop.admit()
+    const opened = openAs(intentCodec, envelope, state().swarmId)
+    if (opened.action !== 'accept') throw new FabricError('CF_IDENTITY_SIGNATURE_INVALID', { reason: opened.reason })
+    const { value: intent, signer, body } = opened.value
+    const fault = intentFault(intent)
+    if (fault !== undefined) throw new FabricError('CF_JOB_INVALID', { field: fault })
+    if (facts(intent.modelDigest) === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
+    if (payloadCommitment(payload) !== intent.payloadCommitment || payloadCodec.decode(payload).action !== 'accept') {
+      throw new FabricError('CF_JOB_INVALID', { field: 'payload' })
+    }
+    const id = jobIdOf(state().swarmId, body)
+    let job: Job | undefined
+    const applied = await ledger.append('hold', envelope, (entry) => {
+      job = this.#admitted(id, signer, intent, envelope, entry)
+      return [jobRow(job), { table: 'payload', id, bytes: payload }]
+    })
+    if (applied.status === 'refused') {
+      if (applied.reason === 'job_exists') return { id, repeated: true }
+      throw refusalError(applied)
+    }
+    if (job !== undefined) this.#adopt(job)
+    return { id, repeated: false }
+  }
+
+  #adopt(job: Job): void {
+    this.feeds.open(job.id, job.intent.maxTokens)
+    this.feeds.admitted(job, this.#ports.clock.nowMs())
+    this.#loop.adopt(job)
+  }
+
+  #admitted(id: JobId, user: UserId, intent: Intent, intentEnvelope: Uint8Array, applied: Applied): Job {
+    const { state, roster } = this.#ports
+    return admitJob({
+      id,
+      user,
+      intent,
+      intentEnvelope,
+      hold: holdRecord(state(), applied),
+      state: state(),
+      roster: roster(),
+    })
+  }
+
+  #perform(job: Job, effect: Effect, signal: AbortSignal): Promise<Performed> {
+    switch (effect.type) {
+      case 'offer':
+        return this.#execution.offer(job, effect.peer, signal)
+      case 'execute':
+        return this.#execution.execute(job, effect, signal, (event) => this.#loop.dispatch(job.id, event))
+      case 'reveal':
+        return this.#execution.reveal(job, effect, signal)
+      case 'vote-assignment':
+        return this.#voting.assignment(job, signal)
+      case 'vote-findings':
+        return this.#voting.findings(job, signal)
+      case 'vote-settlement':
+        return this.#voting.settlement(job, signal)
+      case 'log-assignment':
+        return this.#settler.logAssignment(job)
+      case 'log-results':
+        return this.#settler.logResults(job)
+      case 'log-settlement':
+      case 'expire':
+        return this.#settler.logSettlement(job)
+    }
+  }
+}
+
+export function jobRow(job: Job): StoreWrite {
+  return { table: 'job', id: job.id, phase: job.phase, createdMs: Number(job.hold.timeMs), bytes: encodeJob(job) }
+}
+
+function holdRecord(state: LogState, applied: Applied): HoldRecord {
+  const hold = applied.transfers.find((transfer) => transfer.op === 'hold')
+  if (hold === undefined) throw new FabricError('CF_LEDGER_REFUSED', { reason: 'no_hold' })
+  const { index, previous, timeMs } = applied.entry
+  return {
+    hash: applied.hash,
+    index,
+    previous,
+    timeMs,
+    deadlineMs: timeMs + BigInt(state.genesis.policy.jobMs),
+    amount: hold.amount,
+  }
+}

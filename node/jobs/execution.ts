@@ -1,0 +1,200 @@
+/** Everything a coordinator asks of workers: offers, execution streams, reveals. */
+
+import { idsFromBytes } from '../../core/codec/bytes.ts'
+import { FabricError } from '../../core/errors.ts'
+import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
+import type { JobId, PeerId, SwarmId } from '../../core/ids.ts'
+import type { Effect, Job, JobEvent } from '../../core/job/job.ts'
+import { assignmentOf } from '../../core/job/machine.ts'
+import { executeCodec, offerCodec, revealRequestCodec } from '../../core/job/proposal.ts'
+import { summarise } from '../../core/latency/summary.ts'
+import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
+import { deliveryCodec } from '../../core/receipt/receipt.ts'
+import {
+  type Commitment,
+  commitmentCodec,
+  outputCommit,
+  revealCodec,
+  textDigest,
+  tokensRoot,
+} from '../../core/verification/commitment.ts'
+import type { Performed } from '../runtime/loop.ts'
+import type { PeerStream } from '../runtime/ports.ts'
+import type { CoordinatorPorts } from './coordinator.ts'
+import type { FeedShelf } from './feed-shelf.ts'
+import { steer } from './frames.ts'
+import { type ReadStream, readReplica } from './reader.ts'
+import { taken } from './taken.ts'
+
+type ExecuteEffect = Effect & { readonly type: 'execute' }
+type RevealEffect = Effect & { readonly type: 'reveal' }
+
+export class Execution {
+  readonly #options: { readonly requestMs: number }
+  readonly #ports: CoordinatorPorts
+  readonly #feeds: FeedShelf
+  /** Open execution streams by job, so that a client that hangs up can stop them. */
+  readonly #streams = new Map<JobId, Set<PeerStream>>()
+  readonly #stopped = new Set<JobId>()
+
+  constructor(options: { readonly requestMs: number }, ports: CoordinatorPorts, feeds: FeedShelf) {
+    this.#options = options
+    this.#ports = ports
+    this.#feeds = feeds
+  }
+
+  /** Workers stop after the token at hand and commit to what there is. */
+  stop(id: JobId): void {
+    this.#stopped.add(id)
+    for (const stream of this.#streams.get(id) ?? []) void stream.send(steer({ kind: 'stop' })).catch(() => undefined)
+  }
+
+  /** The job has settled. */
+  forget(id: JobId): void {
+    this.#streams.delete(id)
+    this.#stopped.delete(id)
+  }
+
+  async offer(job: Job, peer: PeerId, signal: AbortSignal): Promise<Performed> {
+    const { transport, clock, state } = this.#ports
+    const body = offerCodec.encode({ intent: job.intentEnvelope, attempt: job.attempt })
+    const deadlineMs = Math.min(this.#options.requestMs, job.timing.answerMs)
+    try {
+      const envelope = await transport.request(peer, 'job/offer', body, { deadlineMs, signal })
+      const opened = taken(openAs(answerCodec, envelope, state().swarmId))
+      const fits = opened.signer === peer && opened.value.jobId === job.id && opened.value.attempt === job.attempt
+      if (!fits) throw new FabricError('CF_MESH_REFUSED', { reason: 'signer_mismatch' })
+      return told({ type: 'answered', peer, answer: opened.value.answer, envelope, nowMs: clock.nowMs() })
+    } catch (error) {
+      this.#blame(peer, error, signal)
+      return told({ type: 'silent', peer, nowMs: clock.nowMs() })
+    }
+  }
+
+  async execute(
+    job: Job,
+    effect: ExecuteEffect,
+    signal: AbortSignal,
+    tell: (event: JobEvent) => void,
+  ): Promise<Performed> {
+    if (job.phase !== 'executing') return { events: [], journaled: false }
+    const { store, transport, random, clock, key, state } = this.#ports
+    const { replica, worker } = effect
+    const nonce = random.bytes(16)
+    const payload = store.payload(job.id) ?? new Uint8Array()
+    const order = {
+      intent: job.intentEnvelope,
+      assignment: job.assignment,
+      ...job.certificate,
+      replica,
+      payload,
+      nonce,
+    }
+    const deadlineMs = Math.max(1, Number(assignmentOf(job.assignment).commitByMs) - clock.nowMs())
+    let stream: PeerStream | undefined
+    try {
+      stream = await transport.openStream(worker, 'job/execute', executeCodec.encode(order), { deadlineMs, signal })
+      this.#opened(job.id, stream)
+      const { swarmId } = state()
+      const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }
+      const ports = { key, clock, random, tokenCountMax: job.intent.maxTokens }
+      const read = await readReplica(stream, start, ports, (ids, text) => this.#tokens(job, replica, ids, text, tell))
+      stream.end()
+      return {
+        events: [...this.#delivered(job, effect, read), { type: 'committed', replica, commitment: read.commitment }],
+        journaled: false,
+      }
+    } catch (error) {
+      this.#blame(worker, error, signal)
+      stream?.destroy()
+      return told({ type: 'lost', replica, reason: error instanceof FabricError ? error.code : 'CF_CONTROL_INTERNAL' })
+    } finally {
+      if (stream !== undefined) this.#streams.get(job.id)?.delete(stream)
+    }
+  }
+
+  async reveal(job: Job, effect: RevealEffect, signal: AbortSignal): Promise<Performed> {
+    const replica = 'replicas' in job ? job.replicas[effect.replica] : undefined
+    if (job.phase !== 'committed' || replica?.state !== 'committed') return { events: [], journaled: false }
+    const { transport, state } = this.#ports
+    const commitments = job.replicas.map((other) =>
+      other.state === 'committed' || other.state === 'revealed' ? other.commitment : new Uint8Array(),
+    )
+    const body = revealRequestCodec.encode({
+      jobId: job.id,
+      attempt: job.attempt,
+      replica: effect.replica,
+      commitments,
+    })
+    try {
+      const reveal = await transport.request(effect.worker, 'job/reveal', body, {
+        deadlineMs: this.#options.requestMs,
+        signal,
+      })
+      const { value } = taken(openAs(commitmentCodec, replica.commitment, state().swarmId))
+      if (!opens(reveal, value, effect))
+        return told({ type: 'lost', replica: effect.replica, reason: 'reveal_mismatch' })
+      return told({ type: 'revealed', replica: effect.replica, reveal })
+    } catch (error) {
+      this.#blame(effect.worker, error, signal)
+      return 'retry'
+    }
+  }
+
+  /** The first replica that speaks is the one that the client hears; with `before` nobody is heard until the verdict. */
+  #tokens(job: Job, replica: number, ids: readonly number[], text: string, tell: (event: JobEvent) => void): void {
+    if (this.#feeds.tokens(job, replica, ids, text)) tell({ type: 'streaming', replica })
+  }
+
+  #delivered(job: Job, effect: ExecuteEffect, read: ReadStream): readonly JobEvent[] {
+    if (!this.#feeds.finished(job, effect.replica, read)) return []
+    const { key, state } = this.#ports
+    const { swarmId } = state()
+    const { ttftMs, tokensPerSecondMilli, gapP50Ms, gapP99Ms } = summarise(read.arrivals)
+    const body = deliveryCodec.encode({
+      jobId: job.id,
+      attempt: job.attempt,
+      assignmentHash: this.#assignmentHash(job, swarmId),
+      segments: [{ worker: effect.worker, tokenStart: 0, tokenCount: read.ids.length }],
+      chainHead: read.chainHead,
+      ackHead: read.ackHead,
+      ...{ ttftMs, tokensPerSecondMilli, gapP50Ms, gapP99Ms },
+      witnesses: [],
+    })
+    return [{ type: 'delivered', delivery: encodeEnvelope(seal('delivery', swarmId, body, key)) }]
+  }
+
+  #assignmentHash(job: Job, swarmId: SwarmId) {
+    return bodyDigest('assignment', swarmId, 'assignment' in job ? job.assignment : new Uint8Array())
+  }
+
+  #opened(id: JobId, stream: PeerStream): void {
+    const open = this.#streams.get(id) ?? new Set()
+    this.#streams.set(id, open.add(stream))
+    if (this.#stopped.has(id)) this.stop(id)
+  }
+
+  #blame(peer: PeerId, error: unknown, signal: AbortSignal): void {
+    if (signal.aborted) return
+    if (!(error instanceof FabricError)) throw error
+    this.#ports.misbehaved(peer, error.code)
+  }
+}
+
+/** The reveal is bound by the salted commitment that its worker signed: it needs no signature of its own. */
+function opens(reveal: Uint8Array, commitment: Commitment, effect: RevealEffect): boolean {
+  const decoded = revealCodec.decode(reveal)
+  if (decoded.action !== 'accept') return false
+  const { ids, text, salt } = decoded.value
+  const tokens = idsFromBytes(ids)
+  if (tokens === undefined) return false
+  const { jobId } = commitment
+  return (
+    outputCommit(jobId, effect.replica, effect.worker, tokensRoot(tokens), textDigest(text), salt) ===
+    commitment.outputCommit
+  )
+}
+
+function told(event: JobEvent): Performed {
+  return { events: [event], journaled: false }
+}

@@ -1,0 +1,144 @@
+/** The feeds of open jobs and of those that settled last. */
+
+import { idsFromBytes } from '../../core/codec/bytes.ts'
+import type { JobId } from '../../core/ids.ts'
+import type { Job, SettledJob } from '../../core/job/job.ts'
+import { formatAmount } from '../../core/ledger/amount.ts'
+import { settlementCodec } from '../../core/ledger/settlement.ts'
+import { revealCodec } from '../../core/verification/commitment.ts'
+import type { Assurance } from '../../core/verification/policy.ts'
+import type { FinishReason } from '../../models/backend.ts'
+import type { JobOutcome, JobProgress, OutcomeKind } from '../runtime/app.ts'
+import { JobFeed } from './feed.ts'
+
+type Shelved = {
+  readonly feed: JobFeed
+  /** Replica whose tokens go out; the first that speaks. */
+  streamed: number | undefined
+}
+
+export class FeedShelf {
+  readonly #feeds = new Map<JobId, Shelved>()
+  readonly #feedCountMax: number
+
+  constructor(feedCountMax: number) {
+    this.#feedCountMax = feedCountMax
+  }
+
+  get(id: JobId): JobFeed | undefined {
+    return this.#feeds.get(id)?.feed
+  }
+
+  open(id: JobId, maxTokens: number): void {
+    if (this.#feeds.has(id)) return
+    this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed: undefined })
+    for (const [old, { feed }] of this.#feeds) {
+      if (this.#feeds.size <= this.#feedCountMax) break
+      if (feed.closed) this.#feeds.delete(old)
+    }
+  }
+
+  admitted(job: Job, nowMs: number): void {
+    this.#push(job, { type: 'phase', phase: job.phase, atMs: nowMs, detail: `hold ${formatAmount(job.hold.amount)}` })
+  }
+
+  /** @returns true when this replica has just become the one that is heard */
+  tokens(job: Job, replica: number, ids: readonly number[], text: string): boolean {
+    const shelved = this.#feeds.get(job.id)
+    if (shelved === undefined || job.intent.verify === 'before') return false
+    const first = shelved.streamed === undefined
+    shelved.streamed ??= replica
+    if (shelved.streamed === replica) shelved.feed.push({ type: 'tokens', ids, text })
+    return first
+  }
+
+  /** @returns true when this is the replica that was heard */
+  finished(
+    job: Job,
+    replica: number,
+    read: { readonly finish: FinishReason; readonly ids: readonly number[] },
+  ): boolean {
+    const shelved = this.#feeds.get(job.id)
+    if (shelved === undefined || shelved.streamed !== replica) return false
+    shelved.feed.push({ type: 'finish', finish: read.finish, completionTokens: read.ids.length })
+    return true
+  }
+
+  changed(before: Job, after: Job, nowMs: number): void {
+    if (before.phase === after.phase) return
+    this.#push(after, { type: 'phase', phase: after.phase, atMs: nowMs, detail: detailOf(after) })
+    if (after.phase !== 'settled') return
+    if (this.#feeds.get(after.id)?.streamed === undefined)
+      for (const progress of outputProgress(after)) this.#push(after, progress)
+    this.#push(after, { type: 'outcome', ...outcomeOf(after) })
+  }
+
+  /** What a listener hears who comes after the feed was dropped. */
+  replay(job: SettledJob): JobFeed {
+    const feed = new JobFeed(job.intent.maxTokens)
+    feed.push({ type: 'phase', phase: job.phase, atMs: Number(job.hold.timeMs), detail: detailOf(job) })
+    for (const progress of outputProgress(job)) feed.push(progress)
+    feed.push({ type: 'outcome', ...outcomeOf(job) })
+    return feed
+  }
+
+  #push(job: Job, progress: JobProgress): void {
+    this.#feeds.get(job.id)?.feed.push(progress)
+  }
+}
+
+/** The whole chosen output at once: what `before` mode shows, and only after the verdict. */
+function outputProgress(job: SettledJob): readonly JobProgress[] {
+  const replica = job.chosen === null ? undefined : job.replicas[job.chosen]
+  if (replica?.state !== 'revealed') return []
+  const reveal = revealCodec.decode(replica.reveal)
+  if (reveal.action !== 'accept') return []
+  const ids = [...(idsFromBytes(reveal.value.ids) ?? [])]
+  const finish = ids.length >= job.intent.maxTokens ? 'length' : 'stop'
+  return [
+    { type: 'tokens', ids, text: reveal.value.text },
+    { type: 'finish', finish, completionTokens: ids.length },
+  ]
+}
+
+export function outcomeOf(job: SettledJob): JobOutcome {
+  const body = settlementCodec.decode(job.settlement.body)
+  const settled = body.action === 'accept' ? body.value : undefined
+  return {
+    outcome: outcomeKind(job, settled?.assurance),
+    assurance: settled?.assurance ?? 'unaudited',
+    reason: job.reason,
+    receiptId: job.id,
+    cost: settled?.cost ?? 0n,
+    refund: settled?.refund ?? job.hold.amount,
+  }
+}
+
+function outcomeKind(job: SettledJob, assurance: Assurance | undefined): OutcomeKind {
+  if (job.outcome === 'refunded') return job.reason === 'output_rejected' ? 'rejected' : 'refunded'
+  if (assurance === 'replicated' || assurance === 'audited') return 'verified'
+  return assurance ?? 'unaudited'
+}
+
+function detailOf(job: Job): string {
+  switch (job.phase) {
+    case 'proposed':
+      return `${job.answers.filter(({ answer }) => answer === 'accept').length} workers accepted`
+    case 'assigned':
+      return `certificate of ${job.certificate.signatures.length / 64} validators`
+    case 'executing':
+      return `${job.replicas.length} replicas`
+    case 'committed':
+      return `${job.replicas.filter(({ state }) => state === 'committed').length} commitments`
+    case 'revealed':
+      return `${job.replicas.filter(({ state }) => state === 'revealed').length} outputs`
+    case 'verified':
+      return `${job.findings.length} findings certified`
+    case 'failed':
+      return job.reason
+    case 'settled':
+      return job.outcome
+    default:
+      return ''
+  }
+}

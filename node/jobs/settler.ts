@@ -1,0 +1,110 @@
+/** Writes what was certified into the region log; the job's own row goes into the same transaction. */
+import { sealAs } from '../../core/identity/envelope.ts'
+import type { Job, JobEvent } from '../../core/job/job.ts'
+import { assignmentOf, step } from '../../core/job/machine.ts'
+import { outputOf, receiptOf } from '../../core/job/receipting.ts'
+import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
+import type { Applied } from '../../core/log/apply.ts'
+import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
+import type { Refused } from '../../core/log/refusal.ts'
+import { expiryOf } from '../../core/log/settling.ts'
+import type { LoggedJob } from '../../core/log/state.ts'
+import { receiptFileCodec } from '../../core/receipt/receipt.ts'
+import type { Performed } from '../runtime/loop.ts'
+import type { StoreWrite } from '../runtime/ports.ts'
+import { type CoordinatorPorts, jobRow } from './coordinator.ts'
+import { refundReason } from './voting.ts'
+
+const NOTHING: Performed = { events: [], journaled: false }
+
+export class Settler {
+  readonly #ports: CoordinatorPorts
+
+  constructor(ports: CoordinatorPorts) {
+    this.#ports = ports
+  }
+
+  async logAssignment(job: Job): Promise<Performed> {
+    if (job.phase !== 'assigned') return NOTHING
+    const { jobId, attempt, workers, answersDigest, commitByMs, revealByMs, overlapping } = assignmentOf(job.assignment)
+    const entry = { jobId, attempt, workers, answersDigest, commitByMs, revealByMs, overlapping, ...job.certificate }
+    const event: JobEvent = { type: 'assignment-logged' }
+    const result = await this.#ports.ledger.append('assignment', assignmentEntryCodec.encode(entry), () => [
+      jobRow(step(job, event)),
+    ])
+    if (result.status === 'applied') return { events: [event], journaled: true }
+    // A repeat after a crash finds its own entry in the log.
+    return this.#logged(job)?.phase === 'assigned' ? { events: [event], journaled: false } : 'retry'
+  }
+
+  /** One entry per replica; they share a group commit. */
+  async logResults(job: Job): Promise<Performed> {
+    if (job.phase !== 'verified' && job.phase !== 'disputed') return NOTHING
+    const known = new Set(this.#logged(job)?.findings.map(({ replica }) => replica))
+    const due = job.findings.filter((_, replica) => !known.has(replica))
+    const results = await Promise.all(
+      due.map(({ body, certificate }) =>
+        this.#ports.ledger.append('result', resultEntryCodec.encode({ finding: body, ...certificate })),
+      ),
+    )
+    const done = results.every((result) => result.status === 'applied' || result.reason === 'finding_repeated')
+    return done ? { events: [{ type: 'results-logged' }], journaled: false } : 'retry'
+  }
+
+  /** The last entry of a job: its row, its receipt and the end of its payload come with it. */
+  async logSettlement(job: Job): Promise<Performed> {
+    if (job.phase !== 'verified' && job.phase !== 'disputed' && job.phase !== 'failed') return NOTHING
+    const logged = this.#logged(job)
+    if (logged === undefined) return 'retry'
+    const expiry = job.phase === 'failed' && job.expired
+    const chosen = job.phase === 'failed' ? null : job.chosen
+    const event = this.#settledEvent(job, logged, expiry)
+    if (event === undefined) return 'retry'
+    if (logged.phase === 'settled') return { events: [event], journaled: false }
+    const entry = settlementEntryCodec.encode({
+      jobId: job.id,
+      attempt: expiry ? 0 : job.attempt,
+      outcome: event.outcome,
+      reason: expiry ? 'deadline' : refundReason(job, chosen),
+      chosen: expiry ? CHOSEN_NONE : (chosen ?? CHOSEN_NONE),
+      authority: expiry ? 'expiry' : 'certificate',
+      ...(event.certificate ?? { bitmap: 0, signatures: new Uint8Array() }),
+    })
+    const result: Applied | Refused = await this.#ports.ledger.append('settlement', entry, () =>
+      this.#closing(step(job, event)),
+    )
+    if (result.status === 'applied') return { events: [event], journaled: true }
+    return 'retry'
+  }
+
+  #settledEvent(
+    job: Job,
+    logged: LoggedJob,
+    expiry: boolean,
+  ): (JobEvent & { readonly type: 'settlement-logged' }) | undefined {
+    if (expiry) {
+      const body = settlementCodec.encode(expiryOf(this.#ports.state(), logged))
+      return { type: 'settlement-logged', outcome: 'refunded', body, certificate: null }
+    }
+    const settlement = 'settlement' in job && job.phase !== 'settled' ? job.settlement : null
+    if (settlement === null) return undefined
+    const outcome = job.phase !== 'failed' && 'chosen' in job && job.chosen !== null ? 'paid' : 'refunded'
+    return { type: 'settlement-logged', outcome, body: settlement.body, certificate: settlement.certificate }
+  }
+
+  #closing(job: Job): readonly StoreWrite[] {
+    if (job.phase !== 'settled') return []
+    const { state, key } = this.#ports
+    const { genesis, swarmId } = state()
+    const file = { receipt: receiptOf(job, genesis.bytes), output: outputOf(job) }
+    return [
+      jobRow(job),
+      { table: 'receipt', id: job.id, bytes: sealAs(receiptFileCodec, file, swarmId, key) },
+      { table: 'payload', id: job.id, bytes: new Uint8Array() },
+    ]
+  }
+
+  #logged(job: Job): LoggedJob | undefined {
+    return this.#ports.state().jobs.get(job.id)
+  }
+}

@@ -1,0 +1,81 @@
+/** Asks the validators for votes and counts them until a quorum agrees. */
+import type { PeerId, SwarmId } from '../../core/ids.ts'
+import { votesCodec } from '../../core/job/proposal.ts'
+import { type CompactCertificate, compactOf } from '../../core/quorum/certificate.ts'
+import type { Evidence } from '../../core/quorum/evidence.ts'
+import { addVote, createTally, result, type Tally } from '../../core/quorum/tally.ts'
+import type { ValidatorSet } from '../../core/quorum/validators.ts'
+import { checkVote, decodeVote, subjectKey, type Topic } from '../../core/quorum/vote.ts'
+import type { PeerTransport } from '../runtime/ports.ts'
+
+export type TallyRequest = {
+  readonly swarmId: SwarmId
+  readonly set: ValidatorSet
+  /** Message type that the validators answer. */
+  readonly type: string
+  readonly body: Uint8Array
+  /** What is voted on, with who may not vote on it. */
+  readonly topics: readonly { readonly topic: Topic; readonly excluded: readonly PeerId[] }[]
+  readonly deadlineMs: number
+  readonly signal: AbortSignal
+  /** Two votes of one validator on one subject. */
+  readonly onEvidence: (evidence: Evidence) => void
+}
+
+export type Tallied = { readonly digest: string; readonly certificate: CompactCertificate }
+
+/**
+ * Collects votes until every topic has its certificate.
+ *
+ * @returns one certificate per topic, in order, or undefined when too few validators voted alike before the deadline
+ */
+export function collectVotes(transport: PeerTransport, request: TallyRequest): Promise<readonly Tallied[] | undefined> {
+  const tallies = new Map(
+    request.topics.map(({ topic, excluded }) => [subjectKey(topic), createTally(request.set, topic, excluded)]),
+  )
+  return new Promise((resolve) => {
+    let waiting = request.set.keys.length
+    const settle = (): void => {
+      const certificates = certificatesOf(tallies)
+      if (certificates !== undefined || waiting === 0) resolve(certificates)
+    }
+    for (const peer of request.set.keys) {
+      transport
+        .request(peer, request.type, request.body, { deadlineMs: request.deadlineMs, signal: request.signal })
+        .then((answer) => countVotes(tallies, answer, request))
+        // A validator that does not answer is one vote less: the tally decides whether that matters.
+        .catch(() => undefined)
+        .finally(() => {
+          waiting -= 1
+          settle()
+        })
+    }
+  })
+}
+
+function certificatesOf(tallies: ReadonlyMap<string, Tally>): readonly Tallied[] | undefined {
+  const certificates: Tallied[] = []
+  for (const tally of tallies.values()) {
+    const won = result(tally)
+    if (won === undefined) return undefined
+    certificates.push({ digest: won.certificate.statement.digest, certificate: compactOf(won.certificate) })
+  }
+  return certificates
+}
+
+function countVotes(tallies: Map<string, Tally>, answer: Uint8Array, request: TallyRequest): void {
+  const decoded = votesCodec.decode(answer)
+  if (decoded.action !== 'accept') return
+  for (const bytes of decoded.value.votes) {
+    const vote = decodeVote(bytes)
+    if (vote.action !== 'accept') continue
+    const key = subjectKey(vote.value.statement)
+    const tally = tallies.get(key)
+    if (tally === undefined) continue
+    const checked = checkVote(request.swarmId, request.set, vote.value)
+    if (checked.action !== 'accept') continue
+    const tallied = addVote(tally, checked.value)
+    tallies.set(key, tallied.tally)
+    if (tallied.evidence !== undefined) request.onEvidence(tallied.evidence)
+  }
+}

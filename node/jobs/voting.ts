@@ -1,0 +1,125 @@
+/** Everything a coordinator asks of validators. */
+
+import type { PeerId } from '../../core/ids.ts'
+import type { Job, Replica } from '../../core/job/job.ts'
+import { judgeFindings, judgeSettlement } from '../../core/job/judge.ts'
+import { assignmentProposalCodec, findingProposalCodec, settlementProposalCodec } from '../../core/job/proposal.ts'
+import { CHOSEN_NONE, REASON_PAID } from '../../core/ledger/settlement.ts'
+import { bodyDigest } from '../../core/log/assignment.ts'
+import { abstainersOf, statementOf } from '../../core/log/authority.ts'
+import type { Evidence } from '../../core/quorum/evidence.ts'
+import type { Topic } from '../../core/quorum/vote.ts'
+import type { Performed } from '../runtime/loop.ts'
+import type { CoordinatorPorts } from './coordinator.ts'
+import { taken } from './taken.ts'
+import { collectVotes, type Tallied } from './tallies.ts'
+
+type Topics = readonly { readonly topic: Topic; readonly excluded: readonly PeerId[] }[]
+
+const NOTHING: Performed = { events: [], journaled: false }
+
+export class Voting {
+  readonly #options: { readonly requestMs: number }
+  readonly #ports: CoordinatorPorts
+
+  constructor(options: { readonly requestMs: number }, ports: CoordinatorPorts) {
+    this.#options = options
+    this.#ports = ports
+  }
+
+  async assignment(job: Job, signal: AbortSignal): Promise<Performed> {
+    if (job.phase !== 'proposed') return NOTHING
+    const state = this.#ports.state()
+    const answers = job.answers.map(({ envelope }) => envelope).filter((envelope) => envelope.length > 0)
+    const digest = bodyDigest('assignment', state.swarmId, job.assignment)
+    const topic = statementOf(state, 'assignment', { subject: job.id, attempt: job.attempt, index: 0, digest })
+    const body = assignmentProposalCodec.encode({ assignment: job.assignment, answers })
+    const won = await this.#collect('vote/assignment', body, [{ topic, excluded: [] }], signal)
+    if (won?.[0] === undefined || won[0].digest !== digest) return 'retry'
+    return { events: [{ type: 'assignment-certified', certificate: won[0].certificate }], journaled: false }
+  }
+
+  /** The coordinator judges too, so that it knows the bodies behind the digests that the validators sign. */
+  async findings(job: Job, signal: AbortSignal): Promise<Performed> {
+    if (job.phase !== 'revealed' && job.phase !== 'audited') return NOTHING
+    const state = this.#ports.state()
+    const proposal = {
+      assignment: job.assignment,
+      commitments: job.replicas.map(commitmentOf),
+      reveals: job.replicas.map(revealOf),
+    }
+    const judged = taken(judgeFindings(this.#bench(), proposal))
+    const topics = judged.map(({ statement, worker }) => ({ topic: statement, excluded: abstainersOf(state, worker) }))
+    const won = await this.#collect('vote/findings', findingProposalCodec.encode(proposal), topics, signal)
+    if (won === undefined || won.some(({ digest }, index) => digest !== judged[index]?.statement.digest)) return 'retry'
+    const findings = judged.map(({ body }, index) => ({
+      body,
+      certificate: won[index]?.certificate ?? { bitmap: 0, signatures: new Uint8Array() },
+    }))
+    return { events: [{ type: 'found', findings }], journaled: false }
+  }
+
+  async settlement(job: Job, signal: AbortSignal): Promise<Performed> {
+    if (job.phase !== 'verified' && job.phase !== 'disputed' && job.phase !== 'failed') return NOTHING
+    const chosen = job.phase === 'failed' ? null : job.chosen
+    const proposal = {
+      jobId: job.id,
+      attempt: job.attempt,
+      outcome: chosen === null ? 'refunded' : 'paid',
+      reason: refundReason(job, chosen),
+      chosen: chosen ?? CHOSEN_NONE,
+      reveals: job.intent.verify === 'before' ? job.replicas.map(revealOf) : [],
+    } as const
+    const { statement, body } = taken(judgeSettlement(this.#bench(), proposal))
+    const won = await this.#collect(
+      'vote/settlement',
+      settlementProposalCodec.encode(proposal),
+      [{ topic: statement, excluded: [] }],
+      signal,
+    )
+    if (won?.[0] === undefined || won[0].digest !== statement.digest) return 'retry'
+    return {
+      events: [{ type: 'settlement-certified', settlement: { body, certificate: won[0].certificate } }],
+      journaled: false,
+    }
+  }
+
+  #bench() {
+    const { state, roster, clock, facts } = this.#ports
+    return { self: undefined, state: state(), roster: roster(), nowMs: clock.nowMs(), facts }
+  }
+
+  #collect(
+    type: string,
+    body: Uint8Array,
+    topics: Topics,
+    signal: AbortSignal,
+  ): Promise<readonly Tallied[] | undefined> {
+    const { transport, state, misbehaved } = this.#ports
+    const { swarmId, validators: set } = state()
+    const onEvidence = ({ first }: Evidence) => misbehaved(first.voter, 'vote_equivocation')
+    return collectVotes(transport, {
+      swarmId,
+      set,
+      type,
+      body,
+      topics,
+      deadlineMs: this.#options.requestMs,
+      signal,
+      onEvidence,
+    })
+  }
+}
+
+export function refundReason(job: Job, chosen: number | null): string {
+  if (chosen !== null) return REASON_PAID
+  return job.phase === 'failed' ? job.reason : 'output_rejected'
+}
+
+function commitmentOf(replica: Replica): Uint8Array {
+  return 'commitment' in replica ? replica.commitment : new Uint8Array()
+}
+
+function revealOf(replica: Replica): Uint8Array {
+  return replica.state === 'revealed' ? replica.reveal : new Uint8Array()
+}

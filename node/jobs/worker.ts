@@ -1,0 +1,218 @@
+/** The worker's role: answer offers, run what a certificate orders, commit before anyone reveals, reveal once all have committed. */
+import { equalBytes } from '../../core/codec/bytes.ts'
+import { FabricError } from '../../core/errors.ts'
+import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
+import type { KeyPair } from '../../core/identity/keys.ts'
+import type { Digest, JobId, PeerId } from '../../core/ids.ts'
+import { type Execute, executeCodec, offerCodec, revealRequestCodec, steerFrameCodec } from '../../core/job/proposal.ts'
+import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
+import {
+  type Intent,
+  intentCodec,
+  jobIdOf,
+  type Payload,
+  payloadCodec,
+  payloadCommitment,
+} from '../../core/log/intent.ts'
+import type { LogState } from '../../core/log/state.ts'
+import { checkCertificate } from '../../core/quorum/certificate.ts'
+import { accept, reject, type Validation } from '../../core/validation.ts'
+import { jobSeed } from '../../core/verification/gumbel.ts'
+import type { Clock, PeerStream, PeerTransport, Random, Store } from '../runtime/ports.ts'
+import { ChunkWriter } from './chunk-writer.ts'
+import { type Claim, claimOf, claimSubject, decodeClaim, encodeClaim } from './claim.ts'
+import { frame } from './frames.ts'
+import type { ModelRunner } from './runner.ts'
+import { taken } from './taken.ts'
+
+export type WorkerPorts = {
+  readonly key: KeyPair
+  readonly transport: PeerTransport
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly state: () => LogState
+  readonly runner: ModelRunner
+}
+
+type Order = {
+  readonly jobId: JobId
+  readonly intent: Intent
+  readonly assignment: Assignment
+  readonly assignmentHash: Digest
+  readonly payload: Payload
+  readonly replica: number
+  readonly nonce: Uint8Array
+}
+
+/** `stopping` ends the generation early and keeps what there is; `gone` means that nobody waits for it any more. */
+type RunSignals = { readonly stopping: AbortSignal; readonly gone: AbortSignal }
+
+export class WorkerRole {
+  readonly #ports: WorkerPorts
+
+  constructor(ports: WorkerPorts) {
+    this.#ports = ports
+    ports.transport.onMessage('job/offer', async (_from, body) => this.#offer(body))
+    ports.transport.onStream('job/execute', async (from, body, stream, signal) =>
+      this.#execute(from, body, stream, signal),
+    )
+    ports.transport.onMessage('job/reveal', async (_from, body) => this.#reveal(body))
+  }
+
+  /** A signed `accept` or `busy`: part of the assignment, so that skipping a better-ranked peer can be justified to anyone. */
+  #offer(body: Uint8Array): Uint8Array {
+    const { key, state, runner } = this.#ports
+    const offer = taken(offerCodec.decode(body))
+    const { swarmId, jobs } = state()
+    const intent = taken(openAs(intentCodec, offer.intent, swarmId))
+    const jobId = jobIdOf(swarmId, intent.body)
+    const job = jobs.get(jobId)
+    if (job === undefined || job.phase !== 'held')
+      throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
+    const slotsFree = runner.holds(intent.value.modelDigest) ? Math.min(runner.slotsFree(), 255) : 0
+    const answer = slotsFree > 0 ? 'accept' : 'busy'
+    const answerBody = answerCodec.encode({ jobId, attempt: offer.attempt, answer, slotsFree })
+    return encodeEnvelope(seal('answer', swarmId, answerBody, key))
+  }
+
+  async #execute(from: PeerId, body: Uint8Array, stream: PeerStream, signal: AbortSignal): Promise<void> {
+    const order = taken(this.#open(taken(executeCodec.decode(body))))
+    const earlier = this.#ports.store.work(this.#ports.key.peer, claimSubject(order))
+    const stop = new AbortController()
+    const writer = new ChunkWriter({ ...this.#chunkPorts(from, order), signal }, stream)
+    const steering = this.#steer(stream, writer, stop)
+    try {
+      const claim =
+        earlier === undefined
+          ? await this.#run(order, writer, { stopping: AbortSignal.any([signal, stop.signal]), gone: signal })
+          : await replay(decodeClaim(earlier), writer)
+      await stream.send(frame({ kind: 'commitment', envelope: claim.commitment }))
+    } catch (error) {
+      if (!(error instanceof FabricError)) throw error
+      await stream.send(frame({ kind: 'failed', text: error.code }))
+    }
+    stream.end()
+    await steering
+  }
+
+  /** Acknowledgements feed the latency chain; `stop` ends the generation early, and what there is gets committed. */
+  async #steer(stream: PeerStream, writer: ChunkWriter, stop: AbortController): Promise<void> {
+    try {
+      for await (const bytes of stream) {
+        const steer = steerFrameCodec.decode(bytes)
+        if (steer.action !== 'accept') continue
+        if (steer.value.kind === 'stop') stop.abort(new FabricError('CF_JOB_EXPIRED', { reason: 'stopped' }))
+        else writer.acknowledged(steer.value.envelope)
+      }
+    } catch {
+      // The coordinator went away: its own signal ends the run, and the commitment on disk waits for it to come back.
+    }
+  }
+
+  async #run(order: Order, writer: ChunkWriter, signals: RunSignals): Promise<Claim> {
+    const { key, random, runner, state, store } = this.#ports
+    const model = runner.model(order.intent.modelDigest)
+    const promptIds = await runner.promptIds(order.payload.messages)
+    if (promptIds.length !== order.intent.promptTokens)
+      throw new FabricError('CF_JOB_INVALID', { prompt_tokens: promptIds.length })
+    const seed = jobSeed(order.jobId, order.payload.seedNonce)
+    const { sampling, maxTokens } = order.intent
+    if (sampling.kind !== 'gumbel-v1') throw new FabricError('CF_JOB_INVALID', { sampling: sampling.kind })
+    let finish: 'stop' | 'length' | 'aborted' = 'aborted'
+    const request = { promptIds, sampling: { ...sampling, kind: sampling.kind }, seed, maxTokens }
+    for await (const batch of runner.generate(request, signals.stopping)) {
+      await writer.tokens(batch.ids, batch.text)
+      finish = batch.finish ?? finish
+    }
+    if (signals.gone.aborted) throw new FabricError('CF_MESH_STREAM_BROKEN')
+    const chain = await writer.close()
+    const claim = claimOf({
+      key,
+      swarmId: state().swarmId,
+      order,
+      chain,
+      output: { ids: writer.ids, text: writer.text, finish },
+      salt: random.bytes(32),
+      schedule: runner.schedule(promptIds.length),
+      engineId: model.engineId,
+    })
+    // Disk before network: after a crash this worker must repeat this very commitment, another one would be equivocation.
+    await store.commit([{ table: 'work', worker: key.peer, subject: claimSubject(order), bytes: encodeClaim(claim) }])
+    return claim
+  }
+
+  async #reveal(body: Uint8Array): Promise<Uint8Array> {
+    const request = taken(revealRequestCodec.decode(body))
+    const { key, store } = this.#ports
+    const earlier = store.work(key.peer, claimSubject(request))
+    if (earlier === undefined) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
+    const claim = decodeClaim(earlier)
+    const own = request.commitments[request.replica]
+    if (own === undefined || !equalBytes(own, claim.commitment)) {
+      throw new FabricError('CF_MESH_REFUSED', { reason: 'commitment_mismatch' })
+    }
+    return claim.reveal
+  }
+
+  /** The certificate is the order: without Q validators behind it nobody works, and nobody works on other words than the committed ones. */
+  #open(execute: Execute): Validation<Order> {
+    const { key, state } = this.#ports
+    const { swarmId, validators } = state()
+    const intent = openAs(intentCodec, execute.intent, swarmId)
+    if (intent.action !== 'accept') return intent
+    const assignment = assignmentCodec.decode(execute.assignment)
+    if (assignment.action !== 'accept') return assignment
+    const jobId = jobIdOf(swarmId, intent.value.body)
+    const { attempt, workers } = assignment.value
+    const digest = bodyDigest('assignment', swarmId, execute.assignment)
+    const statement = {
+      kind: 'assignment',
+      epoch: validators.epoch,
+      setHash: validators.hash,
+      subject: jobId,
+      attempt,
+      index: 0,
+      digest,
+    } as const
+    const certificate = checkCertificate(swarmId, validators, statement, {
+      bitmap: execute.bitmap,
+      signatures: execute.signatures,
+    })
+    if (certificate.action !== 'accept') return certificate
+    if (assignment.value.jobId !== jobId || workers[execute.replica] !== key.peer) return reject('proposal_mismatch')
+    if (payloadCommitment(execute.payload) !== intent.value.value.payloadCommitment)
+      return reject('commitment_mismatch')
+    const payload = payloadCodec.decode(execute.payload)
+    if (payload.action !== 'accept') return payload
+    return accept({
+      jobId,
+      intent: intent.value.value,
+      assignment: assignment.value,
+      assignmentHash: digest,
+      payload: payload.value,
+      replica: execute.replica,
+      nonce: execute.nonce,
+    })
+  }
+
+  #chunkPorts(receiver: PeerId, order: Order) {
+    const { key, clock, state } = this.#ports
+    return {
+      key,
+      clock,
+      swarmId: state().swarmId,
+      receiver,
+      jobId: order.jobId,
+      attempt: order.assignment.attempt,
+      replica: order.replica,
+      nonce: order.nonce,
+    }
+  }
+}
+
+/** A repeated order gets the first answer again. */
+async function replay(claim: Claim, writer: ChunkWriter): Promise<Claim> {
+  await writer.replayed(claim.ids, claim.text)
+  return claim
+}

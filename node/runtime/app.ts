@@ -1,0 +1,189 @@
+/** What the control plane (HTTP, CLI) may ask of the node: the daemon implements it, tests fake it. Amounts are bigint micro-credits. */
+import type { AccountId, JobId, PeerId, SwarmId, UserId } from '../../core/ids.ts'
+import type { ChatMessage } from '../../models/backend.ts'
+import type { TransferFilter, TransferRow } from './ports.ts'
+
+export type JobRequest = {
+  /** Model id of the catalogue, e.g. `cfab-tiny`. */
+  readonly model: string
+  readonly messages: readonly ChatMessage[]
+  /** 0..2000; 0 is greedy. */
+  readonly temperatureMilli: number
+  /** 1..40 */
+  readonly topK: number
+  /** Absent: min(1024, context left). */
+  readonly maxTokens?: number
+  readonly replicas: number
+  readonly verify: 'after' | 'before'
+  /** Micro-credits; absent: the whole quote is allowed. */
+  readonly maxBudget?: bigint
+  readonly region?: string
+  /** Decimal u64; a caller that repeats it gets the same job or CF_JOB_NONCE_USED. Absent: drawn at random. */
+  readonly nonce?: bigint
+  /** 32 bytes that choose the sample; absent: drawn at random. */
+  readonly seedNonce?: Uint8Array
+}
+
+export type Quote = {
+  readonly model: string
+  readonly promptTokens: number
+  readonly maxTokens: number
+  readonly replicas: number
+  /** The hold at the full length: base + bonus of every replica + fee. */
+  readonly hold: bigint
+  readonly base: bigint
+  readonly bonus: bigint
+  readonly fee: bigint
+  readonly eligible: readonly PeerId[]
+}
+
+/**
+ * How a job ended: paid outcomes say how much the answer was checked. `verified` only when two owners agreed or an audit passed;
+ * `unaudited` when nobody independent looked; `local` in a swarm that one person owns.
+ */
+export const OUTCOME_KINDS = ['verified', 'unaudited', 'local', 'rejected', 'refunded'] as const
+export type OutcomeKind = (typeof OUTCOME_KINDS)[number]
+
+export type JobOutcome = {
+  /** `pending` when the verdict is not in within outcomeWaitMs; the receipt follows. */
+  readonly outcome: OutcomeKind | 'pending'
+  readonly assurance: string
+  readonly reason: string
+  readonly receiptId: JobId
+  readonly cost: bigint
+  readonly refund: bigint
+}
+
+export type JobProgress =
+  | { readonly type: 'phase'; readonly phase: string; readonly atMs: number; readonly detail: string }
+  | { readonly type: 'tokens'; readonly ids: readonly number[]; readonly text: string }
+  | { readonly type: 'finish'; readonly finish: 'stop' | 'length' | 'aborted'; readonly completionTokens: number }
+  | ({ readonly type: 'outcome' } & JobOutcome)
+
+export type JobHandle = {
+  readonly id: JobId
+  readonly promptTokens: number
+  /** Phases, tokens, finish, then exactly one outcome; from the beginning, also for a second listener, within a bounded buffer. */
+  progress(signal: AbortSignal): AsyncIterable<JobProgress>
+  /** True when this very intent had been submitted before. */
+  readonly repeated: boolean
+}
+
+export type JobView = {
+  readonly id: JobId
+  readonly phase: string
+  readonly createdMs: number
+  readonly model: string
+  readonly user: UserId
+  readonly replicas: readonly {
+    readonly worker: PeerId
+    readonly state: string
+    readonly verdict: string | null
+    readonly tokens: number | null
+  }[]
+  readonly hold: bigint
+  readonly cost: bigint | null
+  readonly refund: bigint | null
+  readonly outcome: string | null
+  readonly assurance: string | null
+  readonly reason: string | null
+  readonly text: string | null
+}
+
+export type AccountView = {
+  readonly id: AccountId
+  readonly spendable: bigint
+  readonly held: bigint
+  /** Earned and not yet vested. */
+  readonly pending: bigint
+  readonly recent: readonly TransferRow[]
+}
+
+export type PeerView = {
+  readonly id: PeerId
+  readonly self: boolean
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left'
+  readonly roles: readonly string[]
+  readonly region: string
+  readonly weight: number
+  readonly models: readonly string[]
+  /** Why it is not eligible for work, or null. */
+  readonly ineligible: string | null
+}
+
+export type ModelView = {
+  readonly id: string
+  readonly digest: string
+  readonly bytes: number
+  readonly parameters: string
+  readonly contextTokens: number
+  readonly loaded: boolean
+  readonly createdMs: number
+}
+
+export type StatusView = {
+  readonly node: PeerId
+  readonly user: UserId
+  readonly swarm: SwarmId
+  readonly region: string
+  readonly local: boolean
+  readonly version: string
+  readonly startedMs: number
+  readonly log: string
+  readonly logNote: string
+  readonly engine: string
+  readonly hostState: 'starting' | 'ready' | 'restarting' | 'failed'
+  readonly validators: number
+  readonly quorum: number
+  readonly account: AccountView
+  readonly earned: AccountView
+  readonly jobs: { readonly open: number; readonly settledLastHour: number; readonly refundedLastHour: number }
+  /** Why the node does nothing just now, or null while it works. */
+  readonly idle: string | null
+}
+
+export type DirectTransfer = {
+  readonly kind: 'spend' | 'reward' | 'transfer'
+  readonly from: AccountId
+  readonly to: AccountId
+  readonly amount: bigint
+  readonly reason: string
+  readonly jobId: JobId | null
+  readonly idempotencyKey: string
+}
+
+export type AuditView = {
+  readonly zeroSum: boolean
+  readonly total: bigint
+  readonly accounts: number
+  readonly entries: bigint
+  /** The whole log, applied again from genesis, gives the tables that the node uses. */
+  readonly replayMatches: boolean
+  readonly openHolds: number
+}
+
+/** Every method throws FabricError with a stable code; nothing else crosses this line. */
+export interface App {
+  ready(): { readonly ready: boolean; readonly reason: string }
+  status(): StatusView
+  models(): readonly ModelView[]
+  peers(): readonly PeerView[]
+  quote(request: JobRequest): Promise<Quote>
+  /** Resolves when the hold is durable. */
+  submit(request: JobRequest, signal: AbortSignal): Promise<JobHandle>
+  /** An intent signed elsewhere: envelope bytes and the payload that its commitment names. */
+  submitSigned(envelope: Uint8Array, payload: Uint8Array, signal: AbortSignal): Promise<JobHandle>
+  watch(id: JobId): JobHandle | undefined
+  job(id: JobId): JobView | undefined
+  jobs(limit: number, beforeMs?: number): readonly JobView[]
+  /** Asks a running job to stop: what was produced so far is settled as it stands or refunded. */
+  cancel(id: JobId): void
+  /** The sealed receipt file, output included; undefined while the job runs or when it is unknown. */
+  receipt(id: JobId): Uint8Array | undefined
+  genesis(): Uint8Array
+  account(id: AccountId): AccountView
+  transfers(filter: TransferFilter): readonly TransferRow[]
+  mint(to: AccountId, amount: bigint, reason: string, idempotencyKey: string): Promise<TransferRow>
+  transfer(transfer: DirectTransfer): Promise<TransferRow>
+  audit(): Promise<AuditView>
+}

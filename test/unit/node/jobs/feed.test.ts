@@ -1,0 +1,172 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { JobFeed } from '../../../../node/jobs/feed.ts'
+import { FeedShelf, outcomeOf } from '../../../../node/jobs/feed-shelf.ts'
+import type { JobProgress } from '../../../../node/runtime/app.ts'
+import { assigned, runTo } from '../../../support/every-phase.ts'
+import { NOW_MS, OUTPUT } from '../../../support/job-run.ts'
+import { jobNamed } from '../../../support/people.ts'
+import { type End, settledRun } from '../../../support/settled-job.ts'
+import { within } from '../../../support/within.ts'
+
+const tokens = (id: number): JobProgress => ({ type: 'tokens', ids: [id], text: `${id} ` })
+const OUTCOME: JobProgress = {
+  ...{ type: 'outcome', outcome: 'verified', assurance: 'local', reason: 'verified', receiptId: jobNamed('a') },
+  ...{ cost: 1n, refund: 2n },
+}
+
+async function heard(feed: JobFeed, signal: AbortSignal): Promise<readonly JobProgress[]> {
+  const list: JobProgress[] = []
+  for await (const progress of feed.listen(signal)) list.push(progress)
+  return list
+}
+
+test(
+  'every listener hears everything from the beginning, in order, whenever it comes',
+  within(2_000, async (signal) => {
+    const feed = new JobFeed(100)
+    const early = heard(feed, signal)
+    for (let id = 0; id < 10; id += 1) feed.push(tokens(id))
+    const middle = heard(feed, signal)
+    await Promise.resolve()
+    for (let id = 10; id < 20; id += 1) feed.push(tokens(id))
+    feed.push(OUTCOME)
+    const all = await early
+    assert.is(all.length, 21)
+    assert.equal(
+      all.slice(0, 20),
+      Array.from({ length: 20 }, (_, id) => tokens(id)),
+    )
+    assert.equal(await middle, all)
+    assert.equal(await heard(feed, signal), all, 'also after the end')
+  }),
+)
+
+test(
+  'a feed ends with exactly one outcome, and nothing follows it',
+  within(2_000, async (signal) => {
+    const feed = new JobFeed(10)
+    feed.push(OUTCOME)
+    assert.ok(feed.closed)
+    feed.push(tokens(1))
+    feed.push({ ...OUTCOME, reason: 'another' })
+    assert.equal(await heard(feed, signal), [OUTCOME])
+  }),
+)
+
+test(
+  'beyond its bound a feed drops what comes, but never the outcome',
+  within(2_000, async (signal) => {
+    const feed = new JobFeed(10)
+    for (let id = 0; id < 10_000; id += 1) feed.push(tokens(id))
+    feed.push(OUTCOME)
+    const all = await heard(feed, signal)
+    assert.is(all.length, 10 + 64 + 1)
+    assert.equal(all.at(-1), OUTCOME)
+    assert.equal(all[73], tokens(73))
+  }),
+)
+
+test(
+  'a listener that goes away stops waiting',
+  within(2_000, async (signal) => {
+    const feed = new JobFeed(10)
+    feed.push(tokens(1))
+    const gone = new AbortController()
+    const listening = heard(feed, AbortSignal.any([gone.signal, signal]))
+    await Promise.resolve()
+    gone.abort()
+    assert.equal(await listening, [tokens(1)])
+    assert.equal(await heard(feed, AbortSignal.abort()), [])
+  }),
+)
+
+function shelved() {
+  const run = runTo(assigned)
+  const shelf = new FeedShelf(3)
+  shelf.open(run.id, run.job.intent.maxTokens)
+  return { run, shelf, feed: shelf.get(run.id) ?? new JobFeed(0) }
+}
+
+test(
+  'the first replica that speaks is the only one that is heard',
+  within(2_000, async (signal) => {
+    const { run, shelf, feed } = shelved()
+    assert.is(shelf.tokens(run.job, 2, [7], 'seven'), true)
+    assert.is(shelf.tokens(run.job, 0, [8], 'eight'), false)
+    assert.is(shelf.tokens(run.job, 2, [9], 'nine'), false)
+    assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [8] }), false)
+    assert.is(shelf.finished(run.job, 2, { finish: 'stop', ids: [7, 9] }), true)
+    feed.push(OUTCOME)
+    assert.equal(await heard(feed, signal), [
+      { type: 'tokens', ids: [7], text: 'seven' },
+      { type: 'tokens', ids: [9], text: 'nine' },
+      { type: 'finish', finish: 'stop', completionTokens: 2 },
+      OUTCOME,
+    ])
+  }),
+)
+
+test('tokens of a job without a feed go nowhere', () => {
+  const { run, shelf } = shelved()
+  const other = runTo(assigned, { intent: { nonce: 2n } })
+  assert.is(shelf.tokens(other.job, 0, [1], 'x'), false)
+  assert.is(shelf.get(other.id), undefined)
+  assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [] }), false)
+})
+
+test('the shelf drops the oldest closed feeds, and none that is open', () => {
+  const shelf = new FeedShelf(2)
+  const ids = ['a', 'b', 'c', 'd'].map(jobNamed)
+  for (const id of ids) shelf.open(id, 10)
+  assert.is(ids.filter((id) => shelf.get(id) !== undefined).length, 4, 'open feeds are bounded by the open jobs')
+  for (const id of ids) shelf.get(id)?.push(OUTCOME)
+  shelf.open(jobNamed('e'), 10)
+  assert.equal(
+    ids.map((id) => shelf.get(id) !== undefined),
+    [false, false, false, true],
+  )
+})
+
+test(
+  'in before mode nobody hears a token until the verdict, and then the whole chosen output',
+  within(2_000, async (signal) => {
+    const { run, job } = settledRun('before')
+    const shelf = new FeedShelf(3)
+    shelf.open(run.id, 256)
+    const before = run.trail.at(-2)?.job ?? run.first
+    assert.is(shelf.tokens(before, 0, [1], 'secret'), false)
+    shelf.changed(before, job, NOW_MS)
+    const all = await heard(shelf.get(run.id) ?? new JobFeed(0), signal)
+    assert.equal(
+      all.map(({ type }) => type),
+      ['phase', 'tokens', 'finish', 'outcome'],
+    )
+    assert.equal(all[1], { type: 'tokens', ids: [...OUTPUT], text: 'a text' })
+    assert.equal(await heard(shelf.replay(job), signal).then((list) => list.map(({ type }) => type)), [
+      'phase',
+      'tokens',
+      'finish',
+      'outcome',
+    ])
+  }),
+)
+
+test('the outcome of a job follows from its settlement', () => {
+  const expected: Partial<Record<End, string>> = {
+    three: 'verified',
+    rejected: 'rejected',
+    no_workers: 'refunded',
+    expired: 'refunded',
+  }
+  for (const end of ['three', 'rejected', 'no_workers', 'expired'] as const) {
+    const { job } = settledRun(end)
+    const { outcome, cost, refund, receiptId } = outcomeOf(job)
+    assert.is(outcome, expected[end])
+    assert.is(cost + refund, job.hold.amount)
+    assert.is(cost > 0n, end === 'three')
+    assert.is(receiptId, job.id)
+  }
+})
+
+test.run()
