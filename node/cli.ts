@@ -1,0 +1,219 @@
+/** The command line: every verb, its flags, and which command runs it. */
+import { readFileSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import { type HistoryOptions, type MintOptions, mint, showAudit, showBalance, showHistory } from './commands/credits.ts'
+import { report } from './commands/failure.ts'
+import type { Io } from './commands/io.ts'
+import { type SubmitOptions, showJob, submitJob, watchJob } from './commands/job.ts'
+import { listKeys, showKey } from './commands/keys.ts'
+import { showReceipt, type VerifyOptions, verifyReceipt } from './commands/receipt.ts'
+import { start } from './commands/start.ts'
+import { showStatus } from './commands/status.ts'
+import { type Config, type Flags, GPU_KINDS, loadConfig } from './config.ts'
+import { LOG_LEVELS } from './runtime/telemetry.ts'
+
+/** Flags that say which node is meant, on every command. */
+type NodeFlags = { readonly home?: string; readonly host?: string; readonly port?: string }
+type StartFlags = NodeFlags & {
+  readonly model?: string
+  readonly validators?: string
+  readonly threads?: string
+  readonly slots?: string
+  readonly gpu?: string | true
+  readonly logLevel?: string
+  readonly allowHost?: readonly string[]
+  readonly allowOrigin?: readonly string[]
+}
+type Run = (work: (io: Io) => Promise<number>) => Promise<void>
+type Json = { readonly json?: boolean }
+
+/** Runs one command line. @returns the exit status; never throws */
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+  let status = 0
+  const program = buildProgram(io, async (work) => {
+    status = await work(io)
+  })
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return status
+  } catch (error) {
+    return report(error, io)
+  }
+}
+
+function buildProgram(io: Io, run: Run): Command {
+  const program = new Command('cfab-node')
+    .description('Lend a machine to a swarm that runs language models, and buy answers from it.')
+    .version(version())
+    .exitOverride()
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .showHelpAfterError('(add --help for the flags)')
+  addStart(program, run)
+  nodeFlags(program.command('status'))
+    .description('the node, its credits, its jobs, and why it is idle')
+    .option('--json', 'as JSON')
+    .action((flags: NodeFlags & Json) => run((to) => showStatus(configOf(flags, to), to, flags)))
+  addJob(program.command('job').description('run prompts as jobs'), run)
+  addReceipt(program.command('receipt').description('read receipt files, with no daemon running'), run)
+  addCredits(program.command('credits').description('accounts, transactions, the audit of the books'), run)
+  addKeys(program.command('keys').description('the identities of this node; secrets are never shown'), run)
+  return program
+}
+
+function addStart(program: Command, run: Run): void {
+  nodeFlags(program.command('start'))
+    .description('run the node until Ctrl-C')
+    .option('-m, --model <id>', 'model to serve (default: cfab-tiny)')
+    .option('--validators <count>', 'in-process validators of a local swarm, 4 to 13 (default: 4)')
+    .option('--threads <count>', 'engine threads (default: cores - 1)')
+    .option('--slots <count>', 'sequences decoded together (default: 8)')
+    .option('--gpu [kind]', `${GPU_KINDS.join(', ')} (default: off; without a kind: auto)`)
+    .option('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: warn)`)
+    .option('--allow-host <name...>', 'further Host headers to accept, e.g. of a reverse proxy')
+    .option('--allow-origin <origin...>', 'web origins that may call the API')
+    .action((flags: StartFlags) => run((to) => start(startConfig(flags, to), selectorOf(flags), to)))
+}
+
+function addJob(job: Command, run: Run): void {
+  nodeFlags(job.command('submit'))
+    .description('submit a prompt and follow it to its receipt')
+    .argument('[prompt...]', 'the prompt; - or nothing reads standard input')
+    .option('-m, --model <id>', 'model id')
+    .option('--replicas <count>', 'workers that run it independently, 1 to 5 (default: 1)')
+    .option('--max-budget <credits>', 'refuse when it could cost more')
+    .addOption(
+      new Option('--verify <when>', 'stream and verify after, or buffer and verify before').choices([
+        'after',
+        'before',
+      ]),
+    )
+    .option('--temperature <number>', '0 to 2 (default: 1)')
+    .option('--top-k <count>', '1 to 40 (default: 40)')
+    .option('--max-tokens <count>', 'length of the answer at most')
+    .option('--seed <integer>', 'chooses the sample')
+    .option('--region <name>', 'region that must run it')
+    .option('--nonce <integer>', 'the same nonce is the same job')
+    .option('--dry-run', 'only the price and who could run it')
+    .option('--detach', 'print the job id and leave')
+    .option('-o, --out <path>', 'folder or file for the receipt (default: the working folder)')
+    .option('--json', 'the result as JSON, without the text as it streams')
+    .action((words: string[], flags: NodeFlags & SubmitOptions & { readonly model?: string }) =>
+      run((to) => submitJob(words, flags, configOf(flags, to), to)),
+    )
+  nodeFlags(job.command('watch'))
+    .description('follow a job from its beginning to its receipt')
+    .argument('<id>', 'job id')
+    .option('-o, --out <path>', 'folder or file for the receipt')
+    .option('--json', 'the result as JSON')
+    .action((id: string, flags: NodeFlags & Json & { readonly out?: string }) =>
+      run((to) => watchJob(id, flags, configOf(flags, to), to)),
+    )
+  nodeFlags(job.command('get'))
+    .description('a job as it stands')
+    .argument('<id>', 'job id')
+    .option('--json', 'as JSON')
+    .action((id: string, flags: NodeFlags & Json) => run((to) => showJob(id, flags, configOf(flags, to), to)))
+}
+
+function addReceipt(receipt: Command, run: Run): void {
+  receipt
+    .command('show')
+    .description('what a receipt file says')
+    .argument('<file>')
+    .option('--json', 'as JSON')
+    .action((file: string, flags: Json) => run((to) => showReceipt(file, flags, to)))
+  receipt
+    .command('verify')
+    .description('check a receipt file: exit status 0 valid, 65 invalid, 3 unknown root, 66 unreadable')
+    .argument('<file>')
+    .option('--root <id-or-file>', 'a swarm id or genesis file to trust, repeatable', collect, [])
+    .option('--home <folder>', 'node folder whose trust store counts')
+    .option('--json', 'as JSON')
+    .action((file: string, flags: NodeFlags & VerifyOptions) =>
+      run((to) => verifyReceipt(file, flags, configOf(flags, to), to)),
+    )
+}
+
+function addCredits(credits: Command, run: Run): void {
+  nodeFlags(credits.command('balance'))
+    .description('spendable, held and pending credits')
+    .argument('[account]', 'me, user/<id>, node/<id>, platform/<region> (default: this node and its user)')
+    .option('--json', 'as JSON')
+    .action((account: string | undefined, flags: NodeFlags & Json) =>
+      run((to) => showBalance(account, flags, configOf(flags, to), to)),
+    )
+  nodeFlags(credits.command('history'))
+    .description('transactions, newest first')
+    .argument('[account]', 'only of this account')
+    .option('--job <id>', 'only of this job')
+    .option('--limit <count>', 'at most so many')
+    .option('--cursor <cursor>', 'where an earlier page ended')
+    .option('--json', 'as JSON')
+    .action((account: string | undefined, flags: NodeFlags & HistoryOptions) =>
+      run((to) => showHistory(account, flags, configOf(flags, to), to)),
+    )
+  nodeFlags(credits.command('audit'))
+    .description('replay the log: exit status 0 only when the books sum to zero and match it')
+    .option('--json', 'as JSON')
+    .action((flags: NodeFlags & Json) => run((to) => showAudit(flags, configOf(flags, to), to)))
+  nodeFlags(credits.command('mint'))
+    .description('create credits with the mint key of this node')
+    .argument('<account>', 'me, user/<id>, node/<id> or platform/<region>')
+    .argument('<amount>', 'credits, e.g. 100 or 0.5')
+    .option('--reason <text>', 'for the books', 'minted by the operator')
+    .option('--idempotency-key <key>', 'the same key is the same transaction')
+    .option('--json', 'as JSON')
+    .action((account: string, amount: string, flags: NodeFlags & MintOptions) =>
+      run((to) => mint(account, amount, flags, configOf(flags, to), to)),
+    )
+}
+
+function addKeys(keys: Command, run: Run): void {
+  const home = (command: Command): Command =>
+    command.option('--home <folder>', 'node folder').option('--json', 'as JSON')
+  home(keys.command('list'))
+    .description('names and ids')
+    .action((flags: NodeFlags & Json) => run((to) => listKeys(flags, configOf(flags, to), to)))
+  home(keys.command('show'))
+    .description('one identity: id, public key, file')
+    .argument('<name>')
+    .action((name: string, flags: NodeFlags & Json) => run((to) => showKey(name, flags, configOf(flags, to), to)))
+}
+
+function nodeFlags(command: Command): Command {
+  return command
+    .option('--home <folder>', 'one folder for everything of this node (default: XDG folders)')
+    .option('--host <address>', 'API address (default: 127.0.0.1)')
+    .option('-p, --port <number>', 'API port (default: 7733)')
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value]
+}
+
+function configOf(flags: NodeFlags & { readonly model?: string }, io: Io): Config {
+  const { home, host, port, model } = flags
+  return loadConfig({ flags: { home, host, port, model }, env: io.env, cwd: io.cwd })
+}
+
+function startConfig(flags: StartFlags, io: Io): Config {
+  const { allowHost, allowOrigin, gpu, ...plain } = flags
+  const given: Flags = {
+    ...plain,
+    gpu: gpu === true ? 'auto' : gpu,
+    allowedHosts: allowHost?.join(','),
+    allowedOrigins: allowOrigin?.join(','),
+  }
+  return loadConfig({ flags: given, env: io.env, cwd: io.cwd })
+}
+
+/** The flags that a later command needs to find this node again. */
+function selectorOf({ home, host, port }: NodeFlags): string {
+  const flag = (name: string, value: string | undefined): string => (value === undefined ? '' : ` --${name} ${value}`)
+  return flag('home', home) + flag('host', host) + flag('port', port)
+}
+
+function version(): string {
+  const facts: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return typeof facts === 'object' && facts !== null && 'version' in facts ? String(facts.version) : 'unknown'
+}

@@ -1,0 +1,62 @@
+/** Failures as a person reads them: one line with the code, one line with what to do. */
+import { CommanderError } from 'commander'
+import { ERRORS, type ErrorCode, FabricError, isErrorCode } from '../../core/errors.ts'
+import { messageOf } from '../control/problem.ts'
+import type { Io } from './io.ts'
+
+const EXIT_USAGE = 64
+const EXIT_BUG = 70
+
+const HINTS: { readonly [Code in ErrorCode]?: string } = {
+  CF_CONTROL_UNREACHABLE: 'start the node with `cfab-node start`, or name another with --home, --host and --port',
+  CF_CONTROL_PORT_BUSY: 'choose another port with --port, or stop the program that listens there',
+  CF_CONTROL_UNAUTHORIZED: 'run the command as the user who runs the daemon, with the same --home',
+  CF_CONFIG_HOME_LOCKED: 'stop the other daemon, or give this one its own --home and --port',
+  CF_CONFIG_INVALID: 'flags come before CFAB_* variables, these before config.toml',
+  CF_IDENTITY_KEY_UNREADABLE: 'key files must belong to you and have mode 0600',
+  CF_JOB_OVER_BUDGET: 'see the price with --dry-run; raise --max-budget or lower --max-tokens or --replicas',
+  CF_JOB_NO_WORKERS: 'see who is eligible with --dry-run; fewer --replicas need fewer peers',
+  CF_LEDGER_INSUFFICIENT_CREDIT:
+    'see `cfab-node credits balance`; in a local swarm `cfab-node credits mint me 100` adds some',
+  CF_MODEL_UNKNOWN: 'GET /v1/models lists the models of this node',
+  CF_JOB_QUEUE_FULL: 'try again in a moment',
+  CF_WORKER_QUEUE_FULL: 'try again in a moment',
+}
+
+/** An error that the daemon answered with; its message is already the summary and the detail. */
+export class DaemonError extends Error {
+  override readonly name = 'DaemonError'
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** @param body  what the daemon answered; anything but its own error shape becomes CF_CONTROL_INTERNAL with the status */
+export function daemonError(status: number, body: unknown): Error {
+  const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined
+  if (typeof error === 'object' && error !== null && 'code' in error && 'message' in error) {
+    const { code, message } = error
+    if (typeof code === 'string' && isErrorCode(code) && typeof message === 'string')
+      return new DaemonError(code, message)
+  }
+  return new FabricError('CF_CONTROL_INTERNAL', { status, reason: 'the answer is not from a ComputeFabric node' })
+}
+
+/** Tells the failure on standard error. @returns the exit status */
+export function report(error: unknown, io: Io): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
+  if (error instanceof FabricError) return tell(error.code, messageOf(error), io)
+  if (error instanceof DaemonError) return tell(error.code, error.message, io)
+  io.err(`error CF_CONTROL_INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return EXIT_BUG
+}
+
+function tell(code: ErrorCode, message: string, io: Io): number {
+  io.err(`error ${code}: ${message}\n`)
+  const hint = HINTS[code]
+  if (hint !== undefined) io.err(`hint: ${hint}\n`)
+  return ERRORS[code].exit
+}

@@ -1,0 +1,81 @@
+/** A verified receipt as a person reads it, and the whole of it as JSON. */
+import { formatAmount } from '../../core/ledger/amount.ts'
+import type { ReceiptFacts } from '../../core/receipt/verify.ts'
+import { columns, plainText, section, shortId } from './print.ts'
+
+export type PlainValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly PlainValue[]
+  | { readonly [name: string]: PlainValue }
+
+/** Fields that count micro-credits. */
+const AMOUNTS = new Set(['maxBudget', 'cost', 'refund', 'amount'])
+
+/** Amounts become decimal credits, other bigints decimal numbers, bytes hex. */
+export function plain(value: unknown, name = ''): PlainValue {
+  if (typeof value === 'bigint') return AMOUNTS.has(name) ? formatAmount(value) : value.toString()
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  if (Array.isArray(value)) return value.map((item: unknown) => plain(item, name))
+  if (typeof value !== 'object' || value === null) return null
+  return Object.fromEntries(Object.entries(value).map(([key, inner]: [string, unknown]) => [key, plain(inner, key)]))
+}
+
+export function factsText(facts: ReceiptFacts): string {
+  const { settlement, intent } = facts
+  const { kind, temperatureMilli, topK } = intent.sampling
+  const head = section(`Receipt of job ${facts.jobId}`, [
+    ['swarm', `${facts.swarmId} (${facts.swarmName})`],
+    ['outcome', `${settlement.outcome}, ${settlement.reason}`],
+    ['assurance', settlement.assurance],
+    ['cost', formatAmount(settlement.cost)],
+    ['refund', formatAmount(settlement.refund)],
+    [
+      'settled by',
+      facts.authority === 'expiry' ? 'expiry of the hold' : `${facts.quorum} of ${facts.validators.length} validators`,
+    ],
+    ['user', facts.user],
+    ['edge', facts.edge],
+    ['model', `sha256 ${intent.modelDigest}`],
+    ['sampling', `${kind}, temperature ${temperatureMilli / 1000}, top-k ${topK}`],
+    ['tokens', `${intent.promptTokens} in, at most ${intent.maxTokens} out`],
+    ['draw', facts.assignment === undefined ? 'never assigned' : drawText(facts.assignment)],
+    ['stream', facts.delivery === undefined ? '-' : streamText(facts.delivery)],
+  ])
+  const output = facts.output === undefined ? '' : `\n${plainText(facts.output.text)}\n`
+  return `${head}${replicasText(facts)}${legsText(facts)}${output}`
+}
+
+function drawText({ ranked, epoch, overlapping }: NonNullable<ReceiptFacts['assignment']>): string {
+  return `${ranked.length} ranked in epoch ${epoch}${overlapping ? '; f=0, overlapping' : ''}`
+}
+
+function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): string {
+  return `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${segments.length} segments`
+}
+
+function replicasText({ assignment, findings, settlement }: ReceiptFacts): string {
+  if (assignment === undefined) return ''
+  const rows = assignment.workers.map((worker, replica) => {
+    const finding = findings.find((found) => found.replica === replica)
+    const chosen = settlement.chosen === replica ? 'chosen' : ''
+    return [
+      String(replica),
+      shortId(worker),
+      finding?.verdict ?? '-',
+      String(finding?.tokenCount ?? '-'),
+      finding?.reason ?? '-',
+      chosen,
+    ]
+  })
+  return `\n${columns([['REPLICA', 'WORKER', 'VERDICT', 'TOKENS', 'REASON', ''], ...rows])}`
+}
+
+function legsText({ settlement }: ReceiptFacts): string {
+  if (settlement.legs.length === 0) return ''
+  const rows = settlement.legs.map((leg) => [leg.kind, shortId(leg.node), formatAmount(leg.amount)])
+  return `\n${columns([['PAID', 'NODE', 'AMOUNT'], ...rows])}`
+}

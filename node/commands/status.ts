@@ -1,0 +1,41 @@
+/** `cfab-node status`: the node, its credits, its jobs, and why it is idle. */
+import type { Config } from '../config.ts'
+import { withClient } from './client.ts'
+import type { Io } from './io.ts'
+import { member, textAt } from './json.ts'
+import { json, section } from './print.ts'
+
+export async function showStatus(config: Config, io: Io, options: { readonly json?: boolean }): Promise<number> {
+  const status = await withClient(config, (client) => client.json('/api/v1/status'))
+  io.out(options.json === true ? json(status) : statusText(status))
+  return 0
+}
+
+export function statusText(status: unknown): string {
+  const at = (...path: string[]): string => textAt(status, ...path)
+  const swarm = member(status, 'local') === true ? `${at('swarm')} (local)` : at('swarm')
+  const ready =
+    member(status, 'ready') === true ? at('host_state') : `${at('host_state')}, not ready: ${at('ready_reason')}`
+  const node = section('Node', [
+    ['version', at('version')],
+    ['node', at('node')],
+    ['user', at('user')],
+    ['swarm', swarm],
+    ['region', at('region')],
+    ['engine', `${at('engine')} (${ready})`],
+    ['quorum', `${at('quorum')} of ${at('validators')} validators`],
+    ['log', `${at('log')}${at('log_note') === '-' || at('log_note') === '' ? '' : ` (${at('log_note')})`}`],
+    ['started', at('started')],
+  ])
+  const credits = section('Credits', [
+    ['spendable', at('credits', 'spendable')],
+    ['held', at('credits', 'held')],
+    ['earned', `${at('earned', 'spendable')} spendable, ${at('earned', 'pending')} pending`],
+  ])
+  const jobs = section('Jobs', [
+    ['open', at('jobs', 'open')],
+    ['last hour', `${at('jobs', 'settled_last_hour')} settled, ${at('jobs', 'refunded_last_hour')} refunded`],
+    ['idle', member(status, 'idle') === null ? 'no' : at('idle')],
+  ])
+  return [node, credits, jobs].join('\n')
+}

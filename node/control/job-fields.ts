@@ -1,0 +1,129 @@
+/** What the OpenAI route and the p2p route share of a job request: messages, sampling, replicas, nonce. */
+import { createHash } from 'node:crypto'
+import { domainHash } from '#core/hash'
+import { utf8 } from '../../core/codec/bytes.ts'
+import { parseRegion } from '../../core/ids.ts'
+import { LIMITS } from '../../core/limits.ts'
+import type { ChatMessage } from '../../models/backend.ts'
+import type { JobRequest } from '../runtime/app.ts'
+import { CONTROL_LIMITS } from './bounds.ts'
+import {
+  credits,
+  type Fields,
+  integer,
+  list,
+  number,
+  object,
+  oneOf,
+  optional,
+  parsed,
+  refuseUnknown,
+  required,
+  text,
+  unsigned64,
+} from './fields.ts'
+import { badRequest, unsupported } from './problem.ts'
+
+/** OpenAI's default; 0 is greedy. */
+const TEMPERATURE_DEFAULT = 1
+const MESSAGE_FIELDS = new Set([
+  'role',
+  'content',
+  'name',
+  'tool_calls',
+  'tool_call_id',
+  'function_call',
+  'refusal',
+  'audio',
+  'annotations',
+])
+const PLAIN_MESSAGE_FIELDS = new Set(['role', 'content', 'refusal', 'annotations'])
+export const FABRIC_FIELDS = new Set(['replicas', 'verify', 'max_budget', 'region', 'nonce'])
+
+export function readMessages(fields: Fields): readonly ChatMessage[] {
+  const messages = required(fields, 'messages', list)
+  if (messages.length === 0 || messages.length > LIMITS.messageCountMax)
+    throw badRequest('messages', `1 to ${LIMITS.messageCountMax} messages`)
+  return messages.map((message, index) => readMessage(object(message, `messages[${index}]`), `messages[${index}].`))
+}
+
+function readMessage(fields: Fields, path: string): ChatMessage {
+  refuseUnknown(fields, MESSAGE_FIELDS, path)
+  for (const [name, value] of Object.entries(fields)) {
+    if (!PLAIN_MESSAGE_FIELDS.has(name) && value !== null && value !== undefined)
+      throw unsupported(path + name, 'role and content')
+  }
+  const role = required(fields, 'role', text(32), path)
+  if (role === 'tool' || role === 'function') throw unsupported(`${path}role`, 'system, developer, user, assistant')
+  const known = oneOf('system', 'developer', 'user', 'assistant')(role, `${path}role`)
+  // `developer` is OpenAI's newer word for the same instruction.
+  return { role: known === 'developer' ? 'system' : known, content: readContent(fields['content'], `${path}content`) }
+}
+
+/** A string, or text parts that are joined as they stand. */
+function readContent(content: unknown, param: string): string {
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) throw badRequest(param, 'a string or an array of text parts')
+  const parts: readonly unknown[] = content
+  return parts.map((part, index) => readPart(object(part, `${param}[${index}]`), `${param}[${index}].`)).join('')
+}
+
+function readPart(part: Fields, path: string): string {
+  const type = required(part, 'type', text(64), path)
+  if (type !== 'text') throw unsupported(`${path}type`, 'text')
+  refuseUnknown(part, new Set(['type', 'text']), path)
+  const content = part['text']
+  if (typeof content !== 'string') throw badRequest(`${path}text`, 'a string')
+  return content
+}
+
+export function readModel(fields: Fields): string {
+  return required(fields, 'model', text(CONTROL_LIMITS.modelIdCharsMax))
+}
+
+export type Sampling = Pick<JobRequest, 'temperatureMilli' | 'topK' | 'seedNonce'>
+
+export function readSampling(fields: Fields): Sampling {
+  const temperature =
+    optional(fields, 'temperature', number(0, LIMITS.temperatureMilliMax / 1000)) ?? TEMPERATURE_DEFAULT
+  const seed = optional(fields, 'seed', integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER))
+  return {
+    temperatureMilli: Math.round(temperature * 1000),
+    topK: optional(fields, 'top_k', integer(1, LIMITS.topKMax)) ?? LIMITS.topKMax,
+    ...(seed === undefined ? {} : { seedNonce: seedNonceOf(seed) }),
+  }
+}
+
+/** The 32 bytes that a caller's `seed` stands for: SHA-256("cfab/http-seed/v1" || 0x00 || decimal text). */
+export function seedNonceOf(seed: number): Uint8Array {
+  return domainHash('http-seed', utf8(String(seed)))
+}
+
+export type FabricOptions = Pick<JobRequest, 'replicas' | 'verify' | 'maxBudget' | 'region' | 'nonce'>
+
+/**
+ * Replicas, verification, budget, region and nonce.
+ *
+ * Why the nonce may come from `Idempotency-Key`: the log admits one intent per user and nonce for ever, so a retry of the same key cannot
+ * be charged twice, whichever edge it reaches.
+ */
+export function readFabricOptions(fields: Fields, idempotencyKey: string | undefined, path: string): FabricOptions {
+  const maxBudget = optional(fields, 'max_budget', credits, path)
+  const region = optional(fields, 'region', parsed(parseRegion, 'a region name'), path)
+  const given = optional(fields, 'nonce', unsigned64, path)
+  if (given !== undefined && idempotencyKey !== undefined)
+    throw badRequest(`${path}nonce`, 'to be absent beside Idempotency-Key')
+  const nonce = given ?? (idempotencyKey === undefined ? undefined : nonceOf(idempotencyKey))
+  return {
+    replicas: optional(fields, 'replicas', integer(1, LIMITS.replicaCountMax), path) ?? 1,
+    verify: optional(fields, 'verify', oneOf('after', 'before'), path) ?? 'after',
+    ...(maxBudget === undefined ? {} : { maxBudget }),
+    ...(region === undefined ? {} : { region }),
+    ...(nonce === undefined ? {} : { nonce }),
+  }
+}
+
+/** First 8 bytes of the key's SHA-256, big-endian. */
+export function nonceOf(idempotencyKey: string): bigint {
+  return createHash('sha256').update(idempotencyKey).digest().readBigUInt64BE(0)
+}
