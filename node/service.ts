@@ -1,0 +1,276 @@
+/** The node as its control plane sees it: jobs, accounts and status over the roles that the daemon has put together. */
+import { FabricError } from '../core/errors.ts'
+import { sealAs } from '../core/identity/envelope.ts'
+import type { KeyPair } from '../core/identity/keys.ts'
+import { type AccountId, digestBytes, type JobId, nodeAccount, userAccount } from '../core/ids.ts'
+import { invariant } from '../core/invariant.ts'
+import { EMPTY_ACCOUNT, spendable, unvested } from '../core/ledger/account.ts'
+import { quote as priceOf } from '../core/ledger/pricing.ts'
+import type { Applied } from '../core/log/apply.ts'
+import { mintCodec, transferCodec } from '../core/log/bodies.ts'
+import type { Refused } from '../core/log/refusal.ts'
+import { ROLE, type RosterSnapshot } from '../core/roster/roster.ts'
+import type { CatalogueEntry } from '../models/catalogue.ts'
+import type { Coordinator } from './jobs/coordinator.ts'
+import { Custody } from './jobs/custody.ts'
+import { refusalError } from './jobs/refusals.ts'
+import type { ModelRunner } from './jobs/runner.ts'
+import { jobView } from './jobs/view.ts'
+import type { LocalKeys } from './local-swarm.ts'
+import type {
+  AccountView,
+  App,
+  AuditView,
+  DirectTransfer,
+  JobHandle,
+  JobRequest,
+  JobView,
+  ModelView,
+  PeerView,
+  Quote,
+  StatusView,
+} from './runtime/app.ts'
+import type { Clock, Ledger, Random, Store, TransferFilter, TransferRow } from './runtime/ports.ts'
+import type { LogLedger } from './stores/ledger.ts'
+import { transferRows } from './stores/projection.ts'
+
+export type ServicePorts = {
+  readonly keys: LocalKeys
+  readonly coordinator: Coordinator
+  /** Read for its state and audit. */
+  readonly ledger: LogLedger
+  /** Where entries go. */
+  readonly writer: Ledger
+  readonly store: Store
+  readonly runner: ModelRunner
+  readonly model: CatalogueEntry
+  readonly roster: RosterSnapshot
+  readonly clock: Clock
+  readonly random: Random
+  readonly logName: string
+  readonly version: string
+  readonly hostState: () => StatusView['hostState']
+}
+
+const RECENT_COUNT = 10
+const HOUR_MS = 3_600_000
+/** Jobs looked at for the last hour's figures. */
+const STATUS_JOB_COUNT = 500
+
+export class NodeService implements App {
+  readonly #ports: ServicePorts
+  readonly #custody: Custody
+  readonly #startedMs: number
+  #stopping = false
+
+  constructor(ports: ServicePorts) {
+    this.#ports = ports
+    this.#startedMs = ports.clock.nowMs()
+    this.#custody = new Custody({ ...ports, user: ports.keys.user, state: () => ports.ledger.state })
+  }
+
+  stopping(): void {
+    this.#stopping = true
+  }
+
+  ready(): { readonly ready: boolean; readonly reason: string } {
+    if (this.#stopping) return { ready: false, reason: 'stopping' }
+    const state = this.#ports.hostState()
+    return state === 'ready' ? { ready: true, reason: 'ready' } : { ready: false, reason: `compute host ${state}` }
+  }
+
+  status(): StatusView {
+    const { keys, ledger, roster, clock, logName, version, runner, hostState, coordinator } = this.#ports
+    const { genesis, swarmId, validators } = ledger.state
+    const host = hostState()
+    const earning = [keys.node, ...keys.validators].map(({ peer }) => this.account(nodeAccount(peer)))
+    return {
+      ...{
+        node: keys.node.peer,
+        user: keys.user.peer,
+        swarm: swarmId,
+        region: genesis.region,
+        local: genesis.local,
+        version,
+      },
+      startedMs: this.#startedMs,
+      log: logName,
+      logNote: 'single point of failure: one database on this machine',
+      engine: runner.current?.engineId ?? 'loading',
+      hostState: host,
+      ...{ validators: validators.keys.length, quorum: validators.quorum },
+      account: this.account(userAccount(keys.user.peer)),
+      earned: total(nodeAccount(keys.node.peer), earning),
+      jobs: { open: coordinator.openCount, ...this.#lastHour(clock.nowMs()) },
+      idle: idleReason(host, coordinator.openCount, roster.members.length),
+    }
+  }
+
+  models(): readonly ModelView[] {
+    const { model, runner } = this.#ports
+    const { id, digest, bytes, contextTokens, parameters, createdMs } = model
+    return [{ id, digest, bytes, parameters, contextTokens, loaded: runner.current?.digest === digest, createdMs }]
+  }
+
+  peers(): readonly PeerView[] {
+    const { roster, keys, ledger, model, runner } = this.#ports
+    const held = runner.current === undefined ? [] : [model.id]
+    return roster.members.map(({ peer, roles, weight }) => ({
+      ...{
+        id: peer,
+        self: peer === keys.node.peer,
+        state: 'alive',
+        region: ledger.state.genesis.region,
+        weight,
+        models: held,
+      },
+      roles: (['worker', 'validator', 'edge'] as const).filter((role) => (roles & ROLE[role]) !== 0),
+      ineligible: held.length === 0 ? 'its model is not loaded' : null,
+    }))
+  }
+
+  async quote(request: JobRequest): Promise<Quote> {
+    const { ledger, roster, model } = this.#ports
+    // A quote answers what it would cost, also when that is above the budget.
+    const { maxBudget: _, ...unlimited } = request
+    const { intent } = await this.#custody.draft(unlimited)
+    const { promptTokens, maxTokens, replicas } = intent
+    const eligible = roster.members.filter(({ roles }) => (roles & ROLE.worker) !== 0).map(({ peer }) => peer)
+    return {
+      model: model.id,
+      promptTokens,
+      maxTokens,
+      replicas,
+      ...priceOf(ledger.state.genesis.prices, intent),
+      eligible,
+    }
+  }
+
+  async submit(request: JobRequest): Promise<JobHandle> {
+    const draft = await this.#custody.draft(request)
+    const earlier = this.#custody.earlier(draft)
+    if (earlier !== undefined) return this.#handle(earlier, true)
+    return this.submitSigned(this.#custody.sign(draft), draft.payload)
+  }
+
+  async submitSigned(envelope: Uint8Array, payload: Uint8Array): Promise<JobHandle> {
+    if (this.#stopping) throw new FabricError('CF_CONTROL_SHUTTING_DOWN')
+    const { id, repeated } = await this.#ports.coordinator.submit(envelope, payload)
+    return this.#handle(id, repeated)
+  }
+
+  watch(id: JobId): JobHandle | undefined {
+    return this.#ports.coordinator.job(id) === undefined ? undefined : this.#handle(id, false)
+  }
+
+  job(id: JobId): JobView | undefined {
+    const job = this.#ports.coordinator.job(id)
+    return job === undefined ? undefined : jobView(job, this.#ports.model.id)
+  }
+
+  jobs(limit: number, beforeMs?: number): readonly JobView[] {
+    return this.#ports.store.listJobs(limit, beforeMs).flatMap(({ id }) => this.job(id) ?? [])
+  }
+
+  cancel(id: JobId): void {
+    this.#ports.coordinator.cancel(id)
+  }
+
+  receipt(id: JobId): Uint8Array | undefined {
+    return this.#ports.store.receipt(id)
+  }
+
+  genesis(): Uint8Array {
+    return this.#ports.ledger.state.genesis.bytes
+  }
+
+  account(id: AccountId): AccountView {
+    const { ledger, store, clock } = this.#ports
+    const account = ledger.state.accounts.get(id) ?? EMPTY_ACCOUNT
+    const nowMs = BigInt(clock.nowMs())
+    const recent = store.transfers({ account: id, limit: RECENT_COUNT })
+    return { id, spendable: spendable(account, nowMs), held: account.held, pending: unvested(account, nowMs), recent }
+  }
+
+  transfers(filter: TransferFilter): readonly TransferRow[] {
+    return this.#ports.store.transfers(filter)
+  }
+
+  async mint(to: AccountId, amount: bigint, reason: string, idempotencyKey: string): Promise<TransferRow> {
+    const { ledger, writer, keys } = this.#ports
+    const body = sealAs(mintCodec, { to, amount, reason, idempotencyKey }, ledger.state.swarmId, keys.mint)
+    return this.#moved(await writer.append('mint', body))
+  }
+
+  async transfer({ kind, from, to, amount, reason, jobId, idempotencyKey }: DirectTransfer): Promise<TransferRow> {
+    const { ledger, writer } = this.#ports
+    const job = jobId === null ? new Uint8Array() : digestBytes(jobId)
+    const value = { kind, from, to, amount, reason, jobId: job, idempotencyKey }
+    return this.#moved(
+      await writer.append('transfer', sealAs(transferCodec, value, ledger.state.swarmId, this.#signerOf(from))),
+    )
+  }
+
+  audit(): Promise<AuditView> {
+    return this.#ports.ledger.audit()
+  }
+
+  /** Who may move credit out of an account: its owner when the key is here, else the mint key, which the log lets do less. */
+  #signerOf(from: AccountId): KeyPair {
+    const { keys } = this.#ports
+    const owners = [keys.user, keys.node, ...keys.validators]
+    return owners.find(({ peer }) => from === userAccount(peer) || from === nodeAccount(peer)) ?? keys.mint
+  }
+
+  /** @throws FabricError by the log's refusal; a repeated key gives the row that the first call made */
+  #moved(result: Applied | Refused): TransferRow {
+    if (result.status === 'applied') return firstOf(transferRows(result))
+    const [earlier] = this.#earlierRows(result)
+    if (earlier === undefined) throw refusalError(result)
+    return earlier
+  }
+
+  #earlierRows(refused: Refused): readonly TransferRow[] {
+    const { entryHash } = refused
+    return refused.reason === 'idempotency_repeat' && entryHash !== undefined
+      ? this.#ports.store.transfers({ hash: entryHash, limit: 1 })
+      : []
+  }
+
+  #handle(id: JobId, repeated: boolean): JobHandle {
+    const { coordinator } = this.#ports
+    const job = coordinator.job(id)
+    if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
+    const feed = coordinator.feeds.get(id) ?? (job.phase === 'settled' ? coordinator.feeds.replay(job) : undefined)
+    if (feed === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
+    return { id, promptTokens: job.intent.promptTokens, repeated, progress: (signal) => feed.listen(signal) }
+  }
+
+  #lastHour(nowMs: number): { readonly settledLastHour: number; readonly refundedLastHour: number } {
+    const rows = this.#ports.store.listJobs(STATUS_JOB_COUNT).filter(({ createdMs }) => createdMs > nowMs - HOUR_MS)
+    const outcomes = rows.map(({ id }) => this.job(id)?.outcome)
+    const refunded = outcomes.filter((outcome) => outcome === 'refunded' || outcome === 'rejected')
+    return {
+      settledLastHour: outcomes.filter((outcome) => outcome !== undefined && outcome !== null).length - refunded.length,
+      refundedLastHour: refunded.length,
+    }
+  }
+}
+
+function firstOf(rows: readonly TransferRow[]): TransferRow {
+  const [row] = rows
+  invariant(row !== undefined, 'a mint or transfer entry makes a transfer')
+  return row
+}
+
+function idleReason(host: StatusView['hostState'], openJobs: number, members: number): string | null {
+  if (openJobs > 0) return null
+  if (host !== 'ready') return `the compute host is ${host}`
+  return members === 0 ? 'the roster is empty' : 'no jobs: nobody has asked for one'
+}
+
+function total(id: AccountId, accounts: readonly AccountView[]): AccountView {
+  const sum = (field: 'spendable' | 'held' | 'pending') =>
+    accounts.reduce((amount, account) => amount + account[field], 0n)
+  return { id, spendable: sum('spendable'), held: sum('held'), pending: sum('pending'), recent: [] }
+}
