@@ -147,7 +147,7 @@ async function conclude(client: Client, id: JobId, outcome: unknown, options: Wa
   } else {
     const assurance = textAt(outcome, 'assurance')
     const facts: (readonly [string, string])[] = [
-      ['outcome', assurance === '-' ? said : `${said} (${assurance})`],
+      ['outcome', assurance === '-' || assurance === said ? said : `${said} (${assurance})`],
       ['cost', textAt(outcome, 'cost')],
       ['refund', textAt(outcome, 'refund')],
       ['receipt', file ?? `pending: cfab-node job watch ${id}`],

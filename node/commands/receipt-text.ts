@@ -29,7 +29,7 @@ export function factsText(facts: ReceiptFacts): string {
   const { kind, temperatureMilli, topK } = intent.sampling
   const head = section(`Receipt of job ${facts.jobId}`, [
     ['swarm', `${facts.swarmId} (${facts.swarmName})`],
-    ['outcome', `${settlement.outcome}, ${settlement.reason}`],
+    ['outcome', settlement.outcome === 'paid' ? 'paid' : `refunded, ${settlement.reason}`],
     ['assurance', settlement.assurance],
     ['cost', formatAmount(settlement.cost)],
     ['refund', formatAmount(settlement.refund)],

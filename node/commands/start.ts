@@ -47,7 +47,8 @@ async function announce(config: Config, selector: string, io: Io): Promise<void>
 
 export function welcome(status: unknown, config: Config, selector: string): string {
   const at = (...path: string[]): string => textAt(status, ...path)
-  const body = { model: config.model, stream: true, messages: [{ role: 'user', content: 'Once upon a time' }] }
+  const messages = [{ role: 'user', content: 'Tell me a short story about a fox.' }]
+  const body = { model: config.model, stream: true, temperature: 0.7, messages }
   const key = isLoopback(config.host) ? '' : ` -H "Authorization: Bearer $(cat ${config.paths.apiKey})"`
   const swarm = member(status, 'local') === true ? 'local swarm' : 'swarm'
   const readiness =

@@ -1,0 +1,175 @@
+/** The daemon's Backend: every call goes to the compute host of the moment. The object outlives any number of hosts. */
+import { FabricError } from '../../core/errors.ts'
+import type {
+  AuditPosition,
+  AuditRequest,
+  Backend,
+  BackendMetrics,
+  ChatMessage,
+  GenerateRequest,
+  LoadedModel,
+  LoadRequest,
+  TokenBatch,
+} from '../../models/backend.ts'
+import { checkAudit, checkGenerate, checkLoad } from '../../models/requests.ts'
+import { promptSchedule } from '../../models/schedule.ts'
+import type { HostProcess } from './host-process.ts'
+import { type HostPorts, type HostState, HostSupervisor, type SupervisorOptions } from './supervisor.ts'
+
+export type HostBackendOptions = SupervisorOptions & {
+  /** Generations and audits that may wait for a slot beyond those that run. */
+  readonly waitingCountMax: number
+}
+
+export const HOST_DEFAULTS: HostBackendOptions = {
+  waitingCountMax: 32,
+  loadMs: 300_000,
+  readyMs: 30_000,
+  silenceMs: 120_000,
+  backoffMinMs: 50,
+  backoffMaxMs: 15_000,
+  stableMs: 60_000,
+  failedAfterCount: 5,
+  stderr: 'ignore',
+}
+
+const ABORTED: TokenBatch = { slot: 0, ids: [], logprobs: [], text: '', finish: 'aborted' }
+
+export class HostBackend implements Backend {
+  readonly #waitingCountMax: number
+  readonly #supervisor: HostSupervisor
+  #admitted = 0
+
+  constructor(options: HostBackendOptions, ports: HostPorts) {
+    this.#waitingCountMax = options.waitingCountMax
+    this.#supervisor = new HostSupervisor(options, ports)
+  }
+
+  /** For `status`. */
+  get state(): HostState {
+    return this.#supervisor.state
+  }
+
+  /** Process id of the compute host, or undefined while none is ready. */
+  get pid(): number | undefined {
+    return this.#supervisor.ready?.pid
+  }
+
+  /** What runs when another model is loaded ends as aborted. */
+  async load(request: LoadRequest): Promise<LoadedModel> {
+    checkLoad(request)
+    // Its host is about to be killed: whether it still answers does not matter.
+    await this.abort().catch(() => undefined)
+    return this.#supervisor.load(request)
+  }
+
+  async render(messages: readonly ChatMessage[]): Promise<string> {
+    const host = await this.#supervisor.whenReady()
+    return host.ask(
+      (call) => ({ type: 'render', call, messages }),
+      (frame) => (frame.type === 'rendered' ? frame.text : undefined),
+    )
+  }
+
+  async tokenize(text: string, parseSpecial: boolean): Promise<Uint32Array> {
+    const host = await this.#supervisor.whenReady()
+    return host.ask(
+      (call) => ({ type: 'tokenize', call, text, parseSpecial }),
+      (frame) => (frame.type === 'tokenized' ? frame.ids : undefined),
+    )
+  }
+
+  schedule(promptTokens: number): readonly number[] {
+    return promptSchedule(promptTokens)
+  }
+
+  async *generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch> {
+    const model = this.#supervisor.model()
+    checkGenerate(request, model)
+    this.#admit(model)
+    try {
+      const host = await unlessAborted(this.#supervisor.whenReady(signal), signal)
+      if (host === undefined) yield ABORTED
+      else yield* batchesOf(host, request, signal)
+    } finally {
+      this.#admitted -= 1
+    }
+  }
+
+  async audit(request: AuditRequest, signal: AbortSignal): Promise<readonly AuditPosition[]> {
+    const model = this.#supervisor.model()
+    checkAudit(request, model)
+    this.#admit(model)
+    try {
+      const host = await this.#supervisor.whenReady(signal)
+      return await host.ask(
+        (call) => ({ type: 'audit', call, request }),
+        (frame) => (frame.type === 'audited' ? frame.positions : undefined),
+        signal,
+      )
+    } finally {
+      this.#admitted -= 1
+    }
+  }
+
+  /** llama.cpp runs generating models here; encoders have their own backend. */
+  async embed(): Promise<readonly Float32Array[]> {
+    this.#supervisor.model()
+    throw new FabricError('CF_MODEL_UNSUPPORTED', { operation: 'embed' })
+  }
+
+  async abort(): Promise<void> {
+    await this.#supervisor.ready?.ask(
+      (call) => ({ type: 'abort', call }),
+      (frame) => (frame.type === 'aborted' ? true : undefined),
+    )
+  }
+
+  /** While there is no host, nothing is busy or resident. */
+  async metrics(): Promise<BackendMetrics> {
+    const { slotCount } = this.#supervisor.model()
+    const host = this.#supervisor.ready
+    if (host === undefined) return { slotsBusy: 0, slotCount, tokensDecoded: 0, tokensPrefilled: 0, residentBytes: 0 }
+    return host.ask(
+      (call) => ({ type: 'metrics', call }),
+      (frame) => (frame.type === 'measured' ? frame.metrics : undefined),
+    )
+  }
+
+  async close(): Promise<void> {
+    await this.#supervisor.close()
+  }
+
+  #admit(model: LoadedModel): void {
+    const countMax = model.slotCount + this.#waitingCountMax
+    if (this.#admitted >= countMax) throw new FabricError('CF_WORKER_QUEUE_FULL', { countMax })
+    this.#admitted += 1
+  }
+}
+
+async function* batchesOf(host: HostProcess, request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch> {
+  const { queue, cancel, close } = host.open((call) => ({ type: 'generate', call, request }))
+  signal.addEventListener('abort', cancel, { once: true })
+  let isOver = false
+  try {
+    while (!isOver) {
+      const batch = await queue.next()
+      isOver = batch.finish !== undefined
+      yield batch
+    }
+  } finally {
+    // Also when the caller stops iterating: nobody reads on, so nothing need be computed on.
+    if (!isOver) cancel()
+    signal.removeEventListener('abort', cancel)
+    close()
+  }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (signal.aborted) return undefined
+    throw error
+  }
+}

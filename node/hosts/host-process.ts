@@ -1,0 +1,154 @@
+/** One life of a compute host: the child process, the calls that wait for it, and its end. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { FabricError } from '../../core/errors.ts'
+import { type DaemonFrame, type HostFrame, parseHostFrame } from '../../models/frames.ts'
+import { BatchQueue } from './batch-queue.ts'
+
+/** Source runs as it is; a package ships JavaScript in its place. */
+const ENTRY = fileURLToPath(new URL(`../../models/host${extname(import.meta.url)}`, import.meta.url))
+/** The runtime's helper threads compete with the engine's: a single stream decodes up to twice as fast without them. */
+const FLAGS = ['--v8-pool-size=0', '--single-threaded-gc']
+const THREADPOOL = { UV_THREADPOOL_SIZE: '1' }
+
+export type CallFrame = Exclude<HostFrame, { type: 'step' }>
+type Waiting = { readonly take: (frame: CallFrame) => void; readonly fail: (error: Error) => void }
+
+export type HostProcessOptions = {
+  /** Where the engine's complaints go. */
+  readonly stderr: 'ignore' | 'inherit'
+  readonly nowNs: () => bigint
+}
+
+export class HostProcess {
+  readonly #child: ChildProcess
+  readonly #nowNs: () => bigint
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #streams = new Map<number, BatchQueue>()
+  #nextCall = 1
+  #lastSignNs: bigint
+  #isGone = false
+  /** Resolves when the process is gone, with a signal's name or an exit code. */
+  readonly exited: Promise<string>
+
+  constructor(options: HostProcessOptions) {
+    this.#nowNs = options.nowNs
+    this.#lastSignNs = options.nowNs()
+    this.#child = fork(ENTRY, [], {
+      serialization: 'advanced',
+      execArgv: FLAGS,
+      env: hostEnvironment(),
+      stdio: ['ignore', 'ignore', options.stderr, 'ipc'],
+    })
+    this.#child.on('message', (value) => this.#receive(value))
+    this.exited = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => resolve(signal ?? `exit ${code}`))
+      this.#child.on('error', () => this.#child.pid === undefined && resolve('not started'))
+    })
+    void this.exited.then(() => this.#end())
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  /** Calls that fail when the host dies now. */
+  get callCount(): number {
+    return this.#waiting.size + this.#streams.size
+  }
+
+  /** How long a host that owes an answer has said nothing. */
+  get silentNs(): bigint {
+    return this.callCount === 0 ? 0n : this.#nowNs() - this.#lastSignNs
+  }
+
+  /**
+   * Sends a frame and waits for its answer.
+   *
+   * @param make    gets the call number
+   * @param read    picks the value out of the expected kind of answer
+   * @param signal  gives up waiting; the host is told to cancel
+   * @throws        FabricError as the host sent it, or CF_WORKER_HOST_LOST; the signal's reason
+   */
+  async ask<T>(
+    make: (call: number) => DaemonFrame,
+    read: (frame: CallFrame) => T | undefined,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    signal?.throwIfAborted()
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const take = (frame: CallFrame): void => {
+      if (frame.type === 'failed') return reject(new FabricError(frame.code, frame.detail))
+      const value = read(frame)
+      if (value === undefined) void this.kill()
+      else resolve(value)
+    }
+    const call = this.#begin()
+    const leave = (): void => {
+      this.send({ type: 'cancel', call })
+      reject(signal?.reason)
+    }
+    this.#waiting.set(call, { take, fail: reject })
+    signal?.addEventListener('abort', leave, { once: true })
+    this.send(make(call))
+    try {
+      return await promise
+    } finally {
+      this.#waiting.delete(call)
+      signal?.removeEventListener('abort', leave)
+    }
+  }
+
+  /** Starts a call that is answered by batches; `close` forgets it. */
+  open(make: (call: number) => DaemonFrame): {
+    readonly queue: BatchQueue
+    readonly cancel: () => void
+    readonly close: () => void
+  } {
+    const call = this.#begin()
+    const queue = new BatchQueue()
+    this.#streams.set(call, queue)
+    this.send(make(call))
+    return { queue, cancel: () => this.send({ type: 'cancel', call }), close: () => this.#streams.delete(call) }
+  }
+
+  send(frame: DaemonFrame): void {
+    if (this.#isGone) return this.#end()
+    // A channel that is just closing says so to the callback; `exited` follows and fails the calls.
+    this.#child.send(frame, () => undefined)
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.exited
+  }
+
+  #begin(): number {
+    if (this.callCount === 0) this.#lastSignNs = this.#nowNs()
+    return this.#nextCall++
+  }
+
+  /** A host that says what it should not is not reasoned with. */
+  #receive(value: unknown): void {
+    const frame = parseHostFrame(value)
+    if (frame === undefined) return void this.kill()
+    this.#lastSignNs = this.#nowNs()
+    if (frame.type === 'step') for (const { call, batch } of frame.batches) this.#streams.get(call)?.push(batch)
+    else this.#waiting.get(frame.call)?.take(frame)
+    if (frame.type === 'failed') this.#streams.get(frame.call)?.fail(new FabricError(frame.code, frame.detail))
+  }
+
+  #end(): void {
+    this.#isGone = true
+    for (const { fail } of this.#waiting.values()) fail(new FabricError('CF_WORKER_HOST_LOST'))
+    for (const queue of this.#streams.values()) queue.fail(new FabricError('CF_WORKER_HOST_LOST'))
+  }
+}
+
+/** What the daemon was started with, less its own settings: keys have no business in the engine's process. */
+function hostEnvironment(): NodeJS.ProcessEnv {
+  const isOurs = (name: string): boolean => name.startsWith('CFAB_') || name === 'NODE_OPTIONS'
+  const kept = Object.entries(process.env).filter(([name]) => !isOurs(name))
+  return { ...Object.fromEntries(kept), ...THREADPOOL }
+}
