@@ -19,6 +19,8 @@ const ECHO_MS = 500
 const INPUT_BYTES_MAX = 1_048_576
 
 export function processIo(): Io {
+  // A reader that has had enough (`| head`) is no reason for a node to die.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
   return {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
@@ -27,6 +29,10 @@ export function processIo(): Io {
     readInput: () => (process.stdin.isTTY ? null : readAll()),
     onStop: listenForStop,
   }
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
 }
 
 /**

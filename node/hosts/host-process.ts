@@ -79,9 +79,9 @@ export class HostProcess {
     signal?.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     const take = (frame: CallFrame): void => {
-      if (frame.type === 'failed') return reject(new FabricError(frame.code, frame.detail))
       const value = read(frame)
-      if (value === undefined) void this.kill()
+      if (frame.type === 'failed') reject(new FabricError(frame.code, frame.detail))
+      else if (value === undefined) this.#end('SIGKILL')
       else resolve(value)
     }
     const call = this.#begin()
@@ -132,15 +132,16 @@ export class HostProcess {
   /** A host that says what it should not is not reasoned with. */
   #receive(value: unknown): void {
     const frame = parseHostFrame(value)
-    if (frame === undefined) return void this.kill()
+    if (frame === undefined) return this.#end('SIGKILL')
     this.#lastSignNs = this.#nowNs()
     if (frame.type === 'step') for (const { call, batch } of frame.batches) this.#streams.get(call)?.push(batch)
     else this.#waiting.get(frame.call)?.take(frame)
     if (frame.type === 'failed') this.#streams.get(frame.call)?.fail(new FabricError(frame.code, frame.detail))
   }
 
-  #end(): void {
+  #end(signal?: 'SIGKILL'): void {
     this.#isGone = true
+    if (signal !== undefined) this.#child.kill(signal)
     for (const { fail } of this.#waiting.values()) fail(new FabricError('CF_WORKER_HOST_LOST'))
     for (const queue of this.#streams.values()) queue.fail(new FabricError('CF_WORKER_HOST_LOST'))
   }
