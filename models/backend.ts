@@ -1,0 +1,124 @@
+/**
+ * What runs a model: one interface, fixed from the start, one contract suite run over every implementation.
+ * The frames between the daemon and its compute host are these types; nothing here may hold a native handle.
+ */
+
+export type ChatMessage = { readonly role: 'system' | 'user' | 'assistant'; readonly content: string }
+
+/** `gumbel-v1` is checkable by anyone with the model; `llama` is any llama.cpp sampler chain and is not. */
+export type SamplingSpec =
+  | { readonly kind: 'gumbel-v1'; readonly temperatureMilli: number; readonly topK: number }
+  | {
+      readonly kind: 'llama'
+      readonly temperature: number
+      readonly topK: number
+      readonly topP: number
+      readonly minP: number
+      readonly seed: number
+    }
+
+export type FinishReason = 'stop' | 'length' | 'aborted'
+
+export type LoadRequest = {
+  readonly path: string
+  /** Expected sha256 of the file, lowercase hex; a different file is refused. */
+  readonly digest: string
+  /** Tokens per sequence. */
+  readonly contextTokens: number
+  /** Sequences decoded together. */
+  readonly slotCount: number
+  /** Always explicit: llama.cpp's own default is 200-470 times slower on two cores. */
+  readonly threads: number
+  /** Refuse the load when the estimate exceeds this. */
+  readonly memoryBytesMax: number
+  readonly gpu: 'off' | 'auto' | 'cuda' | 'vulkan' | 'metal'
+}
+
+export type LoadedModel = {
+  /** sha256 of the model file, lowercase hex. */
+  readonly digest: string
+  /** Engine, version and device: goes into receipts. At most 96 ASCII characters. */
+  readonly engineId: string
+  readonly vocabSize: number
+  readonly contextTokens: number
+  readonly slotCount: number
+  /** sha256 of the chat template text, lowercase hex. */
+  readonly templateDigest: string
+  readonly stopIds: readonly number[]
+}
+
+export type GenerateRequest = {
+  readonly promptIds: Uint32Array
+  readonly sampling: SamplingSpec
+  /** 32 bytes: SHA-256("cfab/seed/v1" || jobId || seedNonce); ignored by `llama`. */
+  readonly seed: Uint8Array
+  readonly maxTokens: number
+}
+
+/** One step's tokens of one sequence. Concatenated `text` is the output's text; a character is never split over two batches. */
+export type TokenBatch = {
+  readonly slot: number
+  readonly ids: readonly number[]
+  /**
+   * Natural-log probability of each id, same length as `ids`: for gumbel-v1 under the model at temperature 1 over its top-64, for
+   * `llama` under its own sampler chain.
+   */
+  readonly logprobs: readonly number[]
+  readonly text: string
+  /** Present on the last batch only. */
+  readonly finish?: FinishReason
+}
+
+export type AuditRequest = {
+  readonly promptIds: Uint32Array
+  readonly outputIds: Uint32Array
+  readonly sampling: SamplingSpec
+  readonly seed: Uint8Array
+  /** The committed prompt chunk schedule in tokens; its sum is the prompt's length. */
+  readonly chunks: readonly number[]
+}
+
+/** One output position under the verifier's own forward pass. */
+export type AuditPosition = {
+  /** Nats by which the claimed token loses against the verifier's choice under the job's seed; 0 when they agree. */
+  readonly margin: number
+  /** 0-based rank of the claimed token by logit, or 64 when it is not among the top 64. */
+  readonly rank: number
+  readonly topIds: readonly number[]
+  readonly topLogits: readonly number[]
+}
+
+export type BackendMetrics = {
+  readonly slotsBusy: number
+  readonly slotCount: number
+  readonly tokensDecoded: number
+  readonly tokensPrefilled: number
+  /** Resident memory of the process that runs the model, bytes. */
+  readonly residentBytes: number
+}
+
+/**
+ * Calls beyond the slots wait in a bounded line.
+ *
+ * @throws FabricError CF_MODEL_* from any method; CF_JOB_INVALID, CF_JOB_CONTEXT_EXCEEDED for what cannot be computed;
+ *         CF_WORKER_QUEUE_FULL; CF_WORKER_HOST_LOST, after which the same Backend works again once its host is back
+ */
+export interface Backend {
+  /** In place of the model before, if any; what still runs on that ends as `aborted`. */
+  load(request: LoadRequest): Promise<LoadedModel>
+  /** The chat template applied to the messages, with the assistant turn opened. A message cannot end its turn or open another. */
+  render(messages: readonly ChatMessage[]): Promise<string>
+  /** @param parseSpecial  true for rendered templates, false for plain user text */
+  tokenize(text: string, parseSpecial: boolean): Promise<Uint32Array>
+  /** The prompt's chunk schedule that `generate` uses for a prompt of this many tokens: part of the commitment. */
+  schedule(promptTokens: number): readonly number[]
+  /** Ends with a batch that carries `finish`. Aborting the signal ends it within one step with `aborted`. */
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch>
+  /** One position for each output id. `llama` sampling cannot be replayed: CF_MODEL_UNSUPPORTED. Rejects with the signal's reason. */
+  audit(request: AuditRequest, signal: AbortSignal): Promise<readonly AuditPosition[]>
+  embed(texts: readonly string[], signal: AbortSignal): Promise<readonly Float32Array[]>
+  /** Resolves when every generation, running or waiting, has ended as `aborted`; the model stays loaded. */
+  abort(): Promise<void>
+  metrics(): Promise<BackendMetrics>
+  close(): Promise<void>
+}

@@ -1,0 +1,60 @@
+/** One sequence's work for the lock-step driver, as forward passes: what to feed, where candidates are wanted, what follows. */
+import type { SamplingSpec, TokenBatch } from './backend.ts'
+
+/** The 64 best tokens after one input token, best first; `llama` sampling adds its own choice. */
+export type Candidates = {
+  readonly ids: readonly number[]
+  readonly logits: readonly number[]
+  readonly sampled?: { readonly id: number; readonly probability: number }
+}
+
+export type Step = {
+  /** 1..63 token ids. */
+  readonly ids: readonly number[]
+  /** After which of them candidates are wanted. */
+  readonly ask: 'none' | 'last' | 'all'
+  /** Let the engine choose; absent for gumbel-v1, where the caller does. */
+  readonly sampling?: Extract<SamplingSpec, { kind: 'llama' }>
+}
+
+export type Progress = {
+  readonly batch?: Omit<TokenBatch, 'slot'>
+  readonly ended: boolean
+}
+
+export interface Run {
+  /** The daemon's call number. */
+  readonly call: number
+  readonly kind: 'generate' | 'audit'
+  next(): Step
+  /** @param candidates  as many as `next` asked for */
+  take(candidates: readonly Candidates[]): Progress
+  /** The last words of a run that was cut short. */
+  cancel(): Progress
+}
+
+/** Pops chunks of given sizes off a sequence of ids. */
+export class Chunks {
+  readonly #ids: Uint32Array
+  readonly #sizes: readonly number[]
+  #at = 0
+  #next = 0
+
+  constructor(ids: Uint32Array, sizes: readonly number[]) {
+    this.#ids = ids
+    this.#sizes = sizes
+  }
+
+  get left(): number {
+    return this.#sizes.length - this.#next
+  }
+
+  /** @returns the next chunk; empty when none is left */
+  take(): number[] {
+    const size = this.#sizes[this.#next] ?? 0
+    const chunk = [...this.#ids.subarray(this.#at, this.#at + size)]
+    this.#at += size
+    this.#next += 1
+    return chunk
+  }
+}

@@ -1,0 +1,48 @@
+/** Turns token ids into text piece by piece, so that no piece ends inside a character. */
+
+/** @param before  ids that precede: whether a leading space belongs to the text depends on them */
+export type Detokenize = (ids: readonly number[], before: readonly number[]) => string
+
+/** What decoders put for bytes that are no character, or not yet one: one for a whole unfinished character. */
+const REPLACEMENT = '\ufffd'
+/** Bytes that never become a character are let go after this many ids. */
+const HELD_IDS_MAX = 64
+const BEFORE_IDS = 4
+
+export class TextStream {
+  readonly #detokenize: Detokenize
+  #before: readonly number[]
+  /** Ids since the last one that ended with a character. */
+  #held: readonly number[] = []
+  /** How much of their text was given out. */
+  #given = 0
+
+  /** @param promptIds  what the text continues */
+  constructor(detokenize: Detokenize, promptIds: readonly number[]) {
+    this.#detokenize = detokenize
+    this.#before = promptIds.slice(-BEFORE_IDS)
+  }
+
+  /** @returns the text that no later id can change; empty while a character is unfinished */
+  push(id: number): string {
+    this.#held = [...this.#held, id]
+    const text = this.#detokenize(this.#held, this.#before)
+    if (!text.endsWith(REPLACEMENT) || this.#held.length === HELD_IDS_MAX) return this.#release(text)
+    const fresh = text.slice(this.#given, -REPLACEMENT.length)
+    this.#given += fresh.length
+    return fresh
+  }
+
+  /** @returns what is still held: bytes that never became a character show as U+FFFD */
+  end(): string {
+    return this.#held.length === 0 ? '' : this.#release(this.#detokenize(this.#held, this.#before))
+  }
+
+  #release(text: string): string {
+    const fresh = text.slice(this.#given)
+    this.#before = [...this.#before, ...this.#held].slice(-BEFORE_IDS)
+    this.#held = []
+    this.#given = 0
+    return fresh
+  }
+}

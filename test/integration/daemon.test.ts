@@ -1,0 +1,147 @@
+/** Jobs through the whole daemon over an engine that fails and lies on command: who is paid, what the client gets, and that it ends. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { GenerateRequest } from '../../models/backend.ts'
+import { textAt } from '../../node/commands/json.ts'
+import { answerIds } from '../support/fake-backend.ts'
+import { assertBooks, chat, settledJob, submit, withFakeDaemon } from '../support/fake-daemon.ts'
+import { parsed } from '../support/spawned-node.ts'
+import { within } from '../support/within.ts'
+
+const STOP = 1
+/** Another honest-looking text: the same words in another order of bytes. */
+const reversed = (ids: readonly number[]): readonly number[] => [...ids.slice(0, -1).reverse(), STOP]
+/** All but the last byte: close to the original. */
+const shortened = (ids: readonly number[]): readonly number[] => [...ids.slice(0, -2), STOP]
+const byIndex =
+  <T>(...faults: readonly (T | undefined)[]) =>
+  (_request: GenerateRequest, index: number): T | undefined =>
+    faults[index]
+
+test(
+  'three workers that agree all earn base and bonus',
+  within(10_000, () =>
+    withFakeDaemon({}, async ({ url }) => {
+      const { verdicts, pay, facts } = await settledJob(url, await submit(url, { replicas: 3 }))
+      assert.equal(verdicts, ['pass', 'pass', 'pass'])
+      assert.equal(pay, ['base+bonus', 'base+bonus', 'base+bonus'])
+      assert.is(facts.authority, 'certificate')
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'one of three that says something else is inconclusive: it earns base and no bonus, and is not the answer',
+  within(10_000, () =>
+    withFakeDaemon({ faultOf: byIndex(undefined, { edit: reversed }, undefined) }, async ({ url }) => {
+      const { job, verdicts, pay } = await settledJob(url, await submit(url, { replicas: 3, verify: 'before' }))
+      assert.equal([...verdicts].sort(), ['inconclusive', 'pass', 'pass'])
+      assert.equal([...pay].sort(), ['base', 'base+bonus', 'base+bonus'])
+      assert.is(pay[verdicts.indexOf('inconclusive')], 'base')
+      assert.ok(textAt(job, 'text').endsWith('.'), 'the honest text is the answer')
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'three answers that all differ: the one closest to the others is the answer, and nobody earns a bonus',
+  within(10_000, () =>
+    withFakeDaemon({ faultOf: byIndex({ edit: reversed }, undefined, { edit: shortened }) }, async ({ url }) => {
+      const { job, verdicts, pay } = await settledJob(url, await submit(url, { replicas: 3, verify: 'before' }))
+      assert.equal(verdicts, ['inconclusive', 'inconclusive', 'inconclusive'])
+      assert.equal(pay, ['base', 'base', 'base'])
+      assert.not.ok(textAt(job, 'text').startsWith('.'), 'the reversed text is not the answer')
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'a worker that dies costs its own pay and nothing else',
+  within(10_000, () =>
+    withFakeDaemon({ faultOf: byIndex({ failAt: 3 }) }, async ({ url }) => {
+      const { verdicts, pay } = await settledJob(url, await submit(url, { replicas: 3, verify: 'before' }))
+      assert.equal([...verdicts].sort(), ['fail', 'pass', 'pass'])
+      assert.is(pay[verdicts.indexOf('fail')], '')
+      assert.equal([...pay].sort(), ['', 'base+bonus', 'base+bonus'])
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'when every worker dies the whole hold comes back, and a chat is a coded error',
+  within(10_000, () =>
+    withFakeDaemon({ faultOf: () => ({ failAt: 2 }) }, async ({ url }) => {
+      const { job, facts } = await settledJob(url, await submit(url, { replicas: 3 }))
+      assert.is(textAt(job, 'outcome'), 'refunded')
+      assert.is(textAt(job, 'reason'), 'all_replicas_lost')
+      assert.is(textAt(job, 'refund'), textAt(job, 'hold'))
+      assert.is(facts.settlement.cost, 0n)
+      const answer = await chat(url, { cfab: { verify: 'before' } })
+      assert.is(answer.status, 503)
+      assert.is(textAt(parsed(answer), 'error', 'code'), 'CF_WORKER_HOST_LOST')
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'when the worker whose tokens the client reads dies, the client is told and pays nothing',
+  within(10_000, () => {
+    const faultOf = byIndex({ failAt: 20 }, { stepMs: 5 }, { stepMs: 5 })
+    return withFakeDaemon({ faultOf }, async ({ url }) => {
+      const answer = await chat(url, { stream: true, cfab: { replicas: 3 } })
+      assert.is(answer.status, 200)
+      const events = answer.body.split('\n\n').filter((event) => event.startsWith('data: {'))
+      assert.is(textAt(parsed({ body: events.at(-1)?.slice(6) ?? '' }), 'error', 'code'), 'CF_JOB_FAILED')
+      const { job } = await settledJob(url, String(answer.headers['x-cfab-job']))
+      assert.is(textAt(job, 'outcome'), 'rejected')
+      assert.is(textAt(job, 'refund'), textAt(job, 'hold'))
+      await assertBooks(url)
+    })
+  }),
+)
+
+const LIES: readonly (readonly [name: string, behindEnd: readonly number[]])[] = [
+  ['more tokens than were asked for', Array.from({ length: 64 }, () => 70)],
+  ['a token that the model does not have', [9_999]],
+  ['tokens behind the end', [70, 71]],
+]
+for (const [name, behindEnd] of LIES) {
+  test(
+    `a worker that hands in ${name} fails and earns nothing`,
+    within(10_000, () =>
+      withFakeDaemon({ behindEnd }, async ({ url }) => {
+        const wish = { replicas: 3, verify: 'before', max_tokens: 128 }
+        const { verdicts, pay } = await settledJob(url, await submit(url, wish))
+        assert.equal([...verdicts].sort(), ['fail', 'pass', 'pass'])
+        assert.is(pay[verdicts.indexOf('fail')], '')
+        await assertBooks(url)
+      }),
+    ),
+  )
+}
+
+test(
+  'a job without a worker that has room is refunded',
+  within(10_000, () =>
+    withFakeDaemon({ engine: { slotCount: 0, waitingCountMax: 0 } }, async ({ url }) => {
+      const answer = await chat(url, {})
+      assert.ok([429, 503].includes(answer.status), answer.body)
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test('the fake answers differ from prompt to prompt, or these tests compare nothing', () => {
+  const sampling = { kind: 'gumbel-v1', temperatureMilli: 1000, topK: 40 } as const
+  const [one, two] = [1, 2].map((fill) =>
+    answerIds(Uint32Array.of(fill), { sampling, seed: new Uint8Array(32).fill(fill) }).join(),
+  )
+  assert.is.not(one, two)
+})
+
+test.run()

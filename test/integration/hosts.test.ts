@@ -1,0 +1,200 @@
+/** The compute host as a process: it dies, hangs and is orphaned here, and the daemon's Backend goes on. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { copyFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { GenerateRequest, TokenBatch } from '../../models/backend.ts'
+import type { HostBackend } from '../../node/hosts/host-backend.ts'
+import type { HostState } from '../../node/hosts/supervisor.ts'
+import { type Answer, answerOf, GREEDY, NEVER, promptOf } from '../support/ask-backend.ts'
+import { codeOf } from '../support/error-code.ts'
+import { closeHosts, createHost, TINY_LOAD } from '../support/host.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { within } from '../support/within.ts'
+
+const CAPITAL = 'What is the capital of France?'
+const SETTINGS = { backoffMinMs: 10, stderr: 'ignore' } as const
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+async function requestOf(backend: HostBackend, content: string, maxTokens = 64): Promise<GenerateRequest> {
+  const promptIds = await promptOf(backend, [{ role: 'user', content }])
+  return { promptIds, sampling: GREEDY, seed: new Uint8Array(32), maxTokens }
+}
+
+/** A request that runs to its length: hot enough never to find the end. */
+async function endless(backend: HostBackend): Promise<GenerateRequest> {
+  return {
+    ...(await requestOf(backend, 'Tell me a story.', 900)),
+    sampling: { kind: 'llama', temperature: 2, topK: 0, topP: 1, minP: 0, seed: 7 },
+  }
+}
+
+async function ask(backend: HostBackend, content: string): Promise<Answer> {
+  return answerOf(backend.generate(await requestOf(backend, content), NEVER))
+}
+
+async function reaches(backend: HostBackend, state: HostState): Promise<void> {
+  while (backend.state !== state) await wait(5)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    // A process that nobody has waited for is still listed.
+    return !existsSync(`/proc/${pid}/stat`) || !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+test(
+  'the bundled model answers through template, tokens and sampling as it was trained to',
+  within(20_000, async () => {
+    const { backend } = createHost(SETTINGS)
+    const model = await backend.load(TINY_LOAD)
+    const { text, finish, ids } = await ask(backend, CAPITAL)
+    assert.is(text, 'The capital of France is Paris.')
+    assert.is(finish, 'stop')
+    assert.ok(model.stopIds.includes(ids.at(-1) ?? -1))
+    assert.is.not(backend.pid, process.pid)
+    await backend.close()
+  }),
+)
+
+for (const signal of ['SIGKILL', 'SIGABRT', 'SIGSEGV'] as const) {
+  test(
+    `a host that ends by ${signal} fails what ran on it, and the same backend answers again`,
+    within(20_000, async () => {
+      const { backend, events } = createHost(SETTINGS)
+      await backend.load(TINY_LOAD)
+      const pid = backend.pid ?? 0
+      const request = await endless(backend)
+      const running = [1, 2, 3, 4, 5, 6].map(() => codeOf(answerOf(backend.generate(request, NEVER))))
+      await wait(30)
+      process.kill(pid, signal)
+      assert.equal(new Set(await Promise.all(running)), new Set(['CF_WORKER_HOST_LOST']))
+      assert.is(backend.state, 'restarting')
+      assert.is((await ask(backend, CAPITAL)).text, 'The capital of France is Paris.')
+      assert.is(backend.state, 'ready')
+      assert.is.not(backend.pid, pid)
+      assert.equal(
+        events.map(({ type }) => type),
+        ['host_ready', 'host_lost', 'host_ready'],
+      )
+      await backend.close()
+    }),
+  )
+}
+
+test(
+  'a stopped host is noticed by its silence, killed and replaced',
+  within(20_000, async () => {
+    const { backend, events } = createHost({ ...SETTINGS, silenceMs: 400 })
+    await backend.load(TINY_LOAD)
+    const request = await endless(backend)
+    const running = codeOf(answerOf(backend.generate(request, NEVER)))
+    await wait(20)
+    process.kill(backend.pid ?? 0, 'SIGSTOP')
+    assert.is(await running, 'CF_WORKER_HOST_LOST')
+    assert.is((await ask(backend, CAPITAL)).text, 'The capital of France is Paris.')
+    assert.ok(events.some(({ type }) => type === 'host_silent'))
+    await backend.close()
+  }),
+)
+
+test(
+  'while its file is gone the host fails and says so; when it is back so is the model',
+  within(30_000, async () => {
+    const path = join(tempFolder(), 'model.gguf')
+    await copyFile(TINY_LOAD.path, path)
+    const { backend } = createHost({ ...SETTINGS, failedAfterCount: 2, backoffMaxMs: 50 })
+    await backend.load({ ...TINY_LOAD, path })
+    await rename(path, `${path}.away`)
+    process.kill(backend.pid ?? 0, 'SIGKILL')
+    await reaches(backend, 'failed')
+    assert.is(await codeOf(ask(backend, CAPITAL)), 'CF_WORKER_HOST_LOST')
+    await rename(`${path}.away`, path)
+    await reaches(backend, 'ready')
+    assert.is((await ask(backend, CAPITAL)).text, 'The capital of France is Paris.')
+    await backend.close()
+  }),
+)
+
+test(
+  'signals of the terminal and the service manager leave the host to its daemon',
+  within(20_000, async () => {
+    const { backend } = createHost(SETTINGS)
+    await backend.load(TINY_LOAD)
+    const pid = backend.pid ?? 0
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid, signal)
+    assert.is((await ask(backend, CAPITAL)).finish, 'stop')
+    assert.is(backend.pid, pid)
+    await backend.close()
+    assert.not.ok(isAlive(pid))
+  }),
+)
+
+test(
+  'a host whose daemon is killed ends too, even while it computes',
+  within(20_000, async () => {
+    const script = new URL('./hosts-child.ts', import.meta.url).pathname
+    const daemon = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [line] = await once(daemon.stdout, 'data')
+    const pid = Number(String(line))
+    assert.ok(isAlive(pid))
+    await wait(50)
+    daemon.kill('SIGKILL')
+    while (isAlive(pid)) await wait(5)
+  }),
+)
+
+test(
+  'the host does not see what the daemon was told in its own variables',
+  within(20_000, async () => {
+    process.env['CFAB_SECRET'] = 'sesame'
+    const { backend } = createHost(SETTINGS)
+    await backend.load(TINY_LOAD)
+    const environment = `/proc/${backend.pid}/environ`
+    if (existsSync(environment)) assert.not.match(readFileSync(environment, 'utf8'), 'sesame')
+    await backend.close()
+  }),
+)
+
+test(
+  'loading another model ends what runs as aborted, and a file that fails leaves none',
+  within(30_000, async () => {
+    const { backend } = createHost(SETTINGS)
+    await backend.load(TINY_LOAD)
+    const request = await endless(backend)
+    const running: TokenBatch[] = []
+    const done = (async () => {
+      for await (const batch of backend.generate(request, NEVER)) running.push(batch)
+    })()
+    while (running.length === 0) await wait(1)
+    await backend.load({ ...TINY_LOAD, slotCount: 1 })
+    await done
+    assert.is(running.at(-1)?.finish, 'aborted')
+    assert.is((await ask(backend, CAPITAL)).finish, 'stop')
+    assert.is(await codeOf(backend.load({ ...TINY_LOAD, path: '/nowhere.gguf' })), 'CF_MODEL_LOAD_FAILED')
+    assert.is(await codeOf(ask(backend, CAPITAL)), 'CF_MODEL_UNKNOWN')
+    await backend.close()
+  }),
+)
+
+test(
+  'a load that takes too long is given up',
+  within(20_000, async () => {
+    const { backend } = createHost({ ...SETTINGS, loadMs: 1 })
+    assert.is(await codeOf(backend.load(TINY_LOAD)), 'CF_MODEL_LOAD_FAILED')
+    await backend.close()
+  }),
+)
+
+test.after(closeHosts)
+test.run()

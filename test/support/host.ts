@@ -1,0 +1,35 @@
+/** A real compute host with the bundled model, for tests. */
+
+import type { LoadRequest } from '../../models/backend.ts'
+import { CFAB_TINY } from '../../models/catalogue.ts'
+import { HOST_DEFAULTS, HostBackend, type HostBackendOptions } from '../../node/hosts/host-backend.ts'
+import type { HostEvent } from '../../node/hosts/supervisor.ts'
+import { systemClock } from '../../node/runtime/system.ts'
+
+export const TINY_LOAD: LoadRequest = {
+  path: CFAB_TINY.path,
+  digest: CFAB_TINY.digest,
+  contextTokens: CFAB_TINY.contextTokens,
+  slotCount: 4,
+  threads: 1,
+  memoryBytesMax: 1_073_741_824,
+  gpu: 'off',
+}
+
+const created: HostBackend[] = []
+
+/** For `test.after`: a test that failed halfway would otherwise keep its process alive by its host. */
+export async function closeHosts(): Promise<void> {
+  await Promise.all(created.map((backend) => backend.close()))
+}
+
+export function createHost(options: Partial<HostBackendOptions> = {}): {
+  readonly backend: HostBackend
+  readonly events: HostEvent[]
+} {
+  const events: HostEvent[] = []
+  const ports = { clock: systemClock, onEvent: (event: HostEvent) => events.push(event) }
+  const backend = new HostBackend({ ...HOST_DEFAULTS, ...options }, ports)
+  created.push(backend)
+  return { backend, events }
+}
