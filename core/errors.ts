@@ -44,12 +44,6 @@ export const ERRORS = {
     exit: 69,
     summary: 'The stream from a peer ended before its end.',
   },
-  CF_QUORUM_NOT_REACHED: {
-    retry: 'later',
-    http: 503,
-    exit: 75,
-    summary: 'Too few validators voted alike before the deadline.',
-  },
   CF_JOB_UNKNOWN: { retry: 'never', http: 404, exit: 66, summary: 'No such job on this node.' },
   CF_JOB_INVALID: {
     retry: 'never',

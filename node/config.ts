@@ -1,10 +1,10 @@
 /** The daemon's settings: flag, then environment (CFAB_*), then TOML file, then default. A wrong value names where it came from. */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { availableParallelism } from 'node:os'
 import { parse as parseToml } from 'smol-toml'
 import { FabricError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { defaultThreads } from './hosts/machine.ts'
 import { type Environment, type Paths, pathsOf } from './paths.ts'
 import { LOG_LEVELS, type LogLevel } from './runtime/telemetry.ts'
 
@@ -75,7 +75,7 @@ const VALIDATORS: Setting<number> = {
 }
 const THREADS: Setting<number> = {
   ...{ name: 'threads', flag: '--threads', env: 'CFAB_THREADS', key: 'threads', expected: '1 to 1024' },
-  fallback: Math.max(1, availableParallelism() - 1),
+  fallback: defaultThreads(),
   parse: whole(1, 1_024),
 }
 const SLOTS: Setting<number> = {

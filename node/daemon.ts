@@ -12,6 +12,7 @@ import { isLoopback } from './control/guard.ts'
 import { loadOrCreateSecret } from './control/secret.ts'
 import { startControl } from './control/server.ts'
 import { HOST_DEFAULTS, HostBackend } from './hosts/host-backend.ts'
+import { defaultMemoryBytes } from './hosts/machine.ts'
 import type { HostState } from './hosts/supervisor.ts'
 import { Coordinator } from './jobs/coordinator.ts'
 import { ModelRunner } from './jobs/runner.ts'
@@ -159,12 +160,8 @@ function modelOf({ model }: Config): CatalogueEntry {
   return entry
 }
 
-/** Of the memory that is free now, what a model may take: the rest is for the daemon and for what else runs here. */
-const MEMORY_SHARE = 0.8
-
 function loadRequest({ threads, slots, gpu }: Config, { path, digest, contextTokens }: CatalogueEntry): LoadRequest {
-  const memoryBytesMax = Math.floor(process.availableMemory() * MEMORY_SHARE)
-  return { path, digest, contextTokens, slotCount: slots, threads, memoryBytesMax, gpu }
+  return { path, digest, contextTokens, slotCount: slots, threads, memoryBytesMax: defaultMemoryBytes(), gpu }
 }
 
 async function apiKeyOf(config: Config): Promise<string | undefined> {

@@ -19,13 +19,7 @@ export const PHASES = [
 ] as const
 export type Phase = (typeof PHASES)[number]
 
-export type FailureReason =
-  | 'no_workers'
-  | 'no_quorum'
-  | 'all_replicas_lost'
-  | 'cancelled'
-  | 'deadline'
-  | 'output_rejected'
+export type FailureReason = 'no_workers' | 'all_replicas_lost' | 'cancelled' | 'deadline' | 'output_rejected'
 
 /** The hold's log entry: rebuilt from these fields, its hash proves what the draw depended on. */
 export type HoldRecord = {
@@ -120,6 +114,8 @@ export type FailedJob = Base & {
   readonly certificate: CompactCertificate | null
   readonly replicas: readonly Replica[]
   readonly findings: readonly Certified[]
+  /** Index of the replica that had been chosen: a payment may be in the log before this edge hears of it. */
+  readonly chosen: number | null
   readonly delivery: Uint8Array
   readonly settlement: Certified | null
   /** Log time has passed the hold's deadline: the refund needs no vote any more. */
@@ -129,7 +125,6 @@ export type SettledJob = Omit<FailedJob, 'phase' | 'reason' | 'expired' | 'settl
   readonly phase: 'settled'
   readonly outcome: 'paid' | 'refunded'
   readonly reason: string
-  readonly chosen: number | null
   /** The full settlement body; the certificate is null when it was a refund by expiry. */
   readonly settlement: { readonly body: Uint8Array; readonly certificate: CompactCertificate | null }
 }

@@ -213,13 +213,13 @@ function loseAll(replicas: readonly Replica[], state: Replica['state'], reason: 
 
 function settled(job: Exclude<Job, { phase: 'settled' }>, event: JobEvent & { type: 'settlement-logged' }): Job {
   const held = failedShape(job)
-  const paid = 'chosen' in job && event.outcome === 'paid'
+  const paid = event.outcome === 'paid'
   return {
     ...held,
     phase: 'settled',
     outcome: event.outcome,
     reason: paid ? REASON_PAID : event.certificate === null ? 'deadline' : reasonOf(job),
-    chosen: paid ? job.chosen : null,
+    chosen: paid ? held.chosen : null,
     settlement: { body: event.body, certificate: event.certificate },
   }
 }
@@ -229,7 +229,13 @@ function reasonOf(job: Job): FailureReason {
 }
 
 function fail(job: Exclude<Job, { phase: 'settled' }>, reason: FailureReason): FailedJob {
-  return { ...failedShape(job), phase: 'failed', reason, settlement: null, expired: false }
+  return {
+    ...failedShape(job),
+    phase: 'failed',
+    reason,
+    settlement: 'settlement' in job ? job.settlement : null,
+    expired: false,
+  }
 }
 
 /** Keeps what a receipt can still show, drops what belongs to the phase that was left. */
@@ -244,6 +250,7 @@ function failedShape(
     certificate: 'certificate' in job ? job.certificate : null,
     replicas: 'replicas' in job ? job.replicas : [],
     findings: 'findings' in job ? job.findings : [],
+    chosen: 'chosen' in job ? job.chosen : null,
     delivery: 'delivery' in job ? job.delivery : new Uint8Array(),
   }
 }

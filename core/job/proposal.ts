@@ -58,7 +58,6 @@ export type FindingProposal = BodyOf<typeof findingProposalCodec>
 export const REFUND_REASONS = [
   'none',
   'no_workers',
-  'no_quorum',
   'all_replicas_lost',
   'cancelled',
   'deadline',

@@ -36,7 +36,6 @@ export function fabricMember(jobId: JobId, ending: JobOutcome): FabricMember {
 
 const FAILURES: Readonly<Record<string, ErrorCode>> = {
   no_workers: 'CF_JOB_NO_WORKERS',
-  no_quorum: 'CF_QUORUM_NOT_REACHED',
   all_replicas_lost: 'CF_WORKER_HOST_LOST',
 }
 

@@ -66,7 +66,7 @@ export class Coordinator {
     this.#loop = new JobLoop(options, {
       clock: ports.clock,
       journal: (job) => ports.store.commit([jobRow(job)]),
-      perform: (job, effect, signal) => this.#perform(job, effect, signal),
+      perform: (job, effect, signal) => this.#perform(job, effect, signal).catch(retried),
       changed: (before, after) => {
         this.feeds.changed(before, after, ports.clock.nowMs())
         if (after.phase === 'settled') this.#execution.forget(after.id)
@@ -181,6 +181,12 @@ export class Coordinator {
         return this.#settler.logSettlement(job)
     }
   }
+}
+
+/** A full queue, a slow disk or a proposal that is out of date is the world's: the job tries again until its deadline. */
+function retried(error: unknown): 'retry' {
+  if (error instanceof FabricError && error.row.retry !== 'never') return 'retry'
+  throw error
 }
 
 export function jobRow(job: Job): StoreWrite {

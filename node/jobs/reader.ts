@@ -110,12 +110,12 @@ function answerChunk(
 function committed(envelope: Uint8Array, ids: readonly number[], chain: ChainState) {
   const { start } = chain
   const opened = taken(openAs(commitmentCodec, envelope, start.swarmId))
-  const { jobId, attempt, replica, tokenCount, chainHead, finishReason } = opened.value
+  const { jobId, attempt, replica, tokenCount, chunkCount, chainHead, finishReason } = opened.value
   const fits =
     jobId === start.jobId && attempt === start.attempt && replica === start.replica && opened.signer === start.worker
   if (!fits || tokenCount !== ids.length) throw new FabricError('CF_MESH_REFUSED', { reason: 'commitment_mismatch' })
   // A repeated claim brings no chunks: its chain was acknowledged before the restart.
-  if (chain.chunkCount > 0 && chainHead !== chain.head)
-    throw new FabricError('CF_MESH_REFUSED', { reason: 'chunk_mismatch' })
+  const whole = chainHead === chain.head && chunkCount === chain.chunkCount && chain.tokenCount === ids.length
+  if (chain.chunkCount > 0 && !whole) throw new FabricError('CF_MESH_REFUSED', { reason: 'chunk_mismatch' })
   return { commitment: envelope, finish: finishReason }
 }

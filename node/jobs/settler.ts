@@ -17,6 +17,8 @@ import { refundReason } from './voting.ts'
 
 const NOTHING: Performed = { events: [], journaled: false }
 
+type Unsettled = Extract<Job, { phase: 'verified' | 'disputed' | 'failed' }>
+
 export class Settler {
   readonly #ports: CoordinatorPorts
 
@@ -56,11 +58,11 @@ export class Settler {
     if (job.phase !== 'verified' && job.phase !== 'disputed' && job.phase !== 'failed') return NOTHING
     const logged = this.#logged(job)
     if (logged === undefined) return 'retry'
+    if (logged.phase === 'settled') return this.#alreadySettled(job, logged)
     const expiry = job.phase === 'failed' && job.expired
     const chosen = job.phase === 'failed' ? null : job.chosen
     const event = this.#settledEvent(job, logged, expiry)
     if (event === undefined) return 'retry'
-    if (logged.phase === 'settled') return { events: [event], journaled: false }
     const entry = settlementEntryCodec.encode({
       jobId: job.id,
       attempt: expiry ? 0 : job.attempt,
@@ -77,8 +79,17 @@ export class Settler {
     return 'retry'
   }
 
+  /** The log has the last word, also when this edge meanwhile thought that the time was up. */
+  async #alreadySettled(job: Unsettled, logged: LoggedJob): Promise<Performed> {
+    const event = this.#settledEvent(job, logged, logged.settlement?.authority === 'expiry')
+    if (event === undefined || logged.settlement === null) return 'retry'
+    const settled = { ...event, outcome: logged.settlement.outcome }
+    await this.#ports.store.commit(this.#closing(step(job, settled)))
+    return { events: [settled], journaled: true }
+  }
+
   #settledEvent(
-    job: Job,
+    job: Unsettled,
     logged: LoggedJob,
     expiry: boolean,
   ): (JobEvent & { readonly type: 'settlement-logged' }) | undefined {
@@ -86,9 +97,9 @@ export class Settler {
       const body = settlementCodec.encode(expiryOf(this.#ports.state(), logged))
       return { type: 'settlement-logged', outcome: 'refunded', body, certificate: null }
     }
-    const settlement = 'settlement' in job && job.phase !== 'settled' ? job.settlement : null
+    const { settlement } = job
     if (settlement === null) return undefined
-    const outcome = job.phase !== 'failed' && 'chosen' in job && job.chosen !== null ? 'paid' : 'refunded'
+    const outcome = job.phase !== 'failed' && job.chosen !== null ? 'paid' : 'refunded'
     return { type: 'settlement-logged', outcome, body: settlement.body, certificate: settlement.certificate }
   }
 

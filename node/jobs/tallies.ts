@@ -33,15 +33,20 @@ export function collectVotes(transport: PeerTransport, request: TallyRequest): P
   const tallies = new Map(
     request.topics.map(({ topic, excluded }) => [subjectKey(topic), createTally(request.set, topic, excluded)]),
   )
+  const enough = new AbortController()
+  const signal = AbortSignal.any([request.signal, enough.signal])
   return new Promise((resolve) => {
     let waiting = request.set.keys.length
     const settle = (): void => {
       const certificates = certificatesOf(tallies)
-      if (certificates !== undefined || waiting === 0) resolve(certificates)
+      if (certificates === undefined && waiting > 0) return
+      resolve(certificates)
+      // Whoever has not answered is not waited for: a silent validator would hold its request until the deadline.
+      enough.abort()
     }
     for (const peer of request.set.keys) {
       transport
-        .request(peer, request.type, request.body, { deadlineMs: request.deadlineMs, signal: request.signal })
+        .request(peer, request.type, request.body, { deadlineMs: request.deadlineMs, signal })
         .then((answer) => countVotes(tallies, answer, request))
         // A validator that does not answer is one vote less: the tally decides whether that matters.
         .catch(() => undefined)

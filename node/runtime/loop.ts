@@ -167,11 +167,14 @@ export class JobLoop {
     let waitMs = this.#options.retryMs
     try {
       while (!controller.signal.aborted) {
-        const performed = await this.#ports.perform(entry.job, effect, controller.signal)
+        const { job } = entry
+        const performed = await this.#ports.perform(job, effect, controller.signal)
         if (performed !== 'retry') {
           // Leave the map first: the events may owe the same effect again. All of them at once: between two the effect would be.
           entry.running.delete(key)
-          this.#deliver(entry.job.id, performed.events, performed.journaled)
+          // A row that was written meanwhile, such as that of a deadline, may lie over the one that the effect wrote.
+          const isLastRow = entry.job === job && !entry.draining
+          this.#deliver(job.id, performed.events, performed.journaled && isLastRow)
           return
         }
         await this.#ports.clock.sleep(waitMs, controller.signal).catch(() => undefined)

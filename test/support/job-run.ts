@@ -84,7 +84,7 @@ export class JobRun {
 
   bench(self?: PeerId): Bench {
     const { state } = this.swarm
-    const facts: Bench['facts'] = (digest) => (digest === digestNamed('model') ? FACTS : undefined)
+    const facts: Bench['facts'] = (digest) => (digest === this.first.intent.modelDigest ? FACTS : undefined)
     return { self, state, roster: genesisRoster(state.genesis), nowMs: this.nowMs, facts }
   }
 

@@ -5,7 +5,8 @@ import { ALIASES, codeOnly, importsOf, read, resolveImport, type Source, sources
 
 const CODE = '{bin,core,native,models,node,bench,scripts,test,examples}/**/*.{ts,js,mjs}'
 /** Files that something outside the code starts or reads. */
-const ENTRIES = ['core/index.ts', 'node/main.ts']
+/** What applications import, the command line, and the program of the compute host. */
+const ENTRIES = ['core/index.ts', 'node/main.ts', 'models/host.ts']
 /** This file names what it looks for. */
 const SELF = 'test/tidy/files.test.ts'
 

@@ -4,6 +4,7 @@ import type { Job, JobEvent, Phase } from '../../../../core/job/job.ts'
 import { PHASES } from '../../../../core/job/job.ts'
 import { assignmentOf, step } from '../../../../core/job/machine.ts'
 import { NEXT_PHASE } from '../../../../core/job/phases.ts'
+import { REASON_PAID } from '../../../../core/ledger/settlement.ts'
 import { assigned, certify, committed, everyPhase, revealed, runTo, verified } from '../../../support/every-phase.ts'
 import { JobRun, NOW_MS, OUTPUT } from '../../../support/job-run.ts'
 import { NO_SIGNATURES } from '../../../support/log-swarm.ts'
@@ -216,6 +217,15 @@ test('the log has the last word: a logged settlement settles from every phase, o
     seen.add(`${before}/settlement-logged`)
     assert.is(step(job, { ...settledEvent, outcome: 'paid' }), job)
   }
+})
+
+test('a payment that was on its way to the log when the deadline passed settles the job as paid', () => {
+  const run = runTo(verified)
+  run.tell({ type: 'tick', nowMs: Number(run.job.hold.deadlineMs) })
+  assert.is(run.job.phase, 'failed')
+  const job = run.tell({ ...settledEvent, outcome: 'paid', certificate: NO_SIGNATURES })
+  assert.ok(job.phase === 'settled')
+  assert.equal(job.phase === 'settled' && [job.outcome, job.reason, job.chosen], ['paid', REASON_PAID, 0])
 })
 
 test('a settled job keeps what its receipt shows', () => {

@@ -1,0 +1,273 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openAs } from '../../../../core/identity/envelope.ts'
+import { parseDigest } from '../../../../core/ids.ts'
+import { invariant } from '../../../../core/invariant.ts'
+import { type Execute, executeCodec, offerCodec, revealRequestCodec } from '../../../../core/job/proposal.ts'
+import { answerCodec } from '../../../../core/log/assignment.ts'
+import { payloadCodec, payloadCommitment } from '../../../../core/log/intent.ts'
+import { commitmentCodec, revealCodec } from '../../../../core/verification/commitment.ts'
+import { steer } from '../../../../node/jobs/frames.ts'
+import { readReplica } from '../../../../node/jobs/reader.ts'
+import { ModelRunner } from '../../../../node/jobs/runner.ts'
+import { WorkerRole } from '../../../../node/jobs/worker.ts'
+import { createMemoryNetwork } from '../../../../node/mesh/memory.ts'
+import type { PeerTransport } from '../../../../node/runtime/ports.ts'
+import { systemClock, systemRandom } from '../../../../node/runtime/system.ts'
+import { codeOf } from '../../../support/error-code.ts'
+import { FAKE_DIGEST, FAKE_LOAD, FakeBackend, type FakeOptions } from '../../../support/fake-backend.ts'
+import { EDGE, expectAccepted, JobRun, secretOf } from '../../../support/job-run.ts'
+import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
+import { within } from '../../../support/within.ts'
+
+const NOTHING = new Uint8Array()
+const NONCE = new Uint8Array(16).fill(3)
+const MESSAGES = [{ role: 'user' as const, content: 'hello' }]
+const PAYLOAD = payloadCodec.encode({
+  salt: new Uint8Array(32),
+  seedNonce: new Uint8Array(32).fill(1),
+  messages: MESSAGES,
+})
+const promptTokens = await promptLength()
+
+async function promptLength(): Promise<number> {
+  const backend = new FakeBackend()
+  await backend.load(FAKE_LOAD)
+  return (await backend.tokenize(await backend.render(MESSAGES), true)).length
+}
+
+/** A job for the fake model, held; `run.assign()` gives it its worker. */
+function jobRun(): JobRun {
+  const modelDigest = parseDigest(FAKE_DIGEST)
+  invariant(modelDigest !== undefined, 'the fake model has a digest')
+  return new JobRun({
+    intent: { replicas: 1, modelDigest, promptTokens, maxTokens: 200, payloadCommitment: payloadCommitment(PAYLOAD) },
+  })
+}
+
+function assignedRun(): JobRun {
+  const run = jobRun()
+  run.answerAll()
+  run.assign()
+  return run
+}
+
+type Bench = {
+  readonly edge: PeerTransport
+  readonly disk: MemoryDisk
+  readonly runner: ModelRunner
+  readonly run: JobRun
+  readonly worker: ReturnType<typeof secretOf>
+}
+
+/** The best-ranked worker of a job, on its own machine. */
+async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = createMemoryDisk()): Promise<Bench> {
+  const worker = secretOf(run.job.draw.ranked[0])
+  const network = createMemoryNetwork(
+    {},
+    { clock: systemClock, random: systemRandom, onBug: (error) => assert.unreachable(String(error)) },
+  )
+  const backend = new FakeBackend(options)
+  const runner = new ModelRunner(backend, 0)
+  runner.loaded(await backend.load(FAKE_LOAD))
+  const { state } = run.swarm
+  const ports = {
+    key: worker,
+    transport: network.endpoint(worker.peer),
+    store: createMemoryStore(disk),
+    clock: systemClock,
+    random: systemRandom,
+  }
+  new WorkerRole({ ...ports, state: () => state, runner })
+  return { edge: network.endpoint(EDGE.peer), disk, runner, run, worker }
+}
+
+async function offered({ edge, run, worker }: Bench, intent = run.job.intentEnvelope) {
+  const bytes = await edge.request(worker.peer, 'job/offer', offerCodec.encode({ intent, attempt: 0 }), {
+    deadlineMs: 1_000,
+  })
+  return expectAccepted(openAs(answerCodec, bytes, run.swarm.state.swarmId))
+}
+
+function orderOf(run: JobRun, parts: Partial<Execute> = {}): Uint8Array {
+  invariant(run.job.phase === 'executing', 'the job has its certificate')
+  const { intentEnvelope: intent, assignment, certificate } = run.job
+  return executeCodec.encode({
+    intent,
+    assignment,
+    ...certificate,
+    replica: 0,
+    payload: PAYLOAD,
+    nonce: NONCE,
+    ...parts,
+  })
+}
+
+async function executed(
+  { edge, run, worker }: Bench,
+  parts: Partial<Execute> = {},
+  onTokens: (count: number) => Uint8Array | undefined = () => undefined,
+) {
+  const stream = await edge.openStream(worker.peer, 'job/execute', orderOf(run, parts), { deadlineMs: 3_000 })
+  const { swarmId } = run.swarm.state
+  const start = {
+    swarmId,
+    jobId: run.id,
+    attempt: 0,
+    replica: 0,
+    worker: worker.peer,
+    receiver: EDGE.peer,
+    nonce: NONCE,
+  }
+  let count = 0
+  const ports = { key: EDGE, clock: systemClock, random: systemRandom, tokenCountMax: run.job.intent.maxTokens }
+  try {
+    return await readReplica(stream, start, ports, (ids) => {
+      count += ids.length
+      const frame = onTokens(count)
+      if (frame !== undefined) void stream.send(frame).catch(() => undefined)
+    })
+  } finally {
+    stream.end()
+  }
+}
+
+async function revealed({ edge, run, worker }: Bench, commitments: readonly Uint8Array[]) {
+  const body = revealRequestCodec.encode({ jobId: run.id, attempt: 0, replica: 0, commitments: [...commitments] })
+  return expectAccepted(revealCodec.decode(await edge.request(worker.peer, 'job/reveal', body, { deadlineMs: 1_000 })))
+}
+
+test(
+  'a held job is answered with a signed accept, and with busy when no slot is free',
+  within(3_000, async () => {
+    const bench = await benchOf(jobRun())
+    const { value, signer } = await offered(bench)
+    assert.is(signer, bench.worker.peer)
+    assert.equal([value.jobId, value.answer, value.slotsFree], [bench.run.id, 'accept', 4])
+    const full = await benchOf(jobRun(), { slotCount: 0 })
+    assert.is((await offered(full)).value.answer, 'busy')
+  }),
+)
+
+test(
+  'an intent without a hold is no offer, whoever sends it',
+  within(3_000, async () => {
+    const bench = await benchOf(jobRun())
+    assert.is(await codeOf(offered(bench, bench.run.swarm.intent({ nonce: 9n }))), 'CF_MESH_REFUSED')
+    assert.is(await codeOf(offered(bench, NOTHING)), 'CF_MESH_REFUSED')
+    const late = await benchOf(assignedRun())
+    assert.is(await codeOf(offered(late)), 'CF_MESH_REFUSED', 'an assigned job is not offered')
+  }),
+)
+
+test(
+  'an order with its certificate is run, committed to before it is answered, and revealed for its own commitment',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun())
+    const read = await executed(bench)
+    assert.is(read.finish, 'stop')
+    const { value, signer } = expectAccepted(openAs(commitmentCodec, read.commitment, bench.run.swarm.state.swarmId))
+    assert.is(signer, bench.worker.peer)
+    assert.is(value.tokenCount, read.ids.length)
+    assert.is(value.chainHead, read.chainHead)
+    assert.is(
+      value.schedule.reduce((sum, size) => sum + size, 0),
+      promptTokens,
+    )
+    assert.is([...bench.disk.rows.keys()].filter((key) => key.startsWith('work/')).length, 1)
+    const reveal = await revealed(bench, [read.commitment])
+    assert.is(reveal.ids.length, 4 * read.ids.length)
+    assert.is(bench.runner.running, 0)
+  }),
+)
+
+test(
+  'the same order again, also after a restart, gets the same commitment and tokens: another would be equivocation',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun())
+    const first = await executed(bench)
+    const again = await executed(bench)
+    assert.equal(again.commitment, first.commitment)
+    assert.equal(again.ids, first.ids)
+    const dishonest: Partial<FakeOptions> = { faultOf: () => ({ edit: (ids) => ids.slice(1) }) }
+    const restarted = await benchOf(bench.run, dishonest, bench.disk)
+    assert.equal((await executed(restarted)).commitment, first.commitment)
+    assert.equal(await revealed(restarted, [first.commitment]), await revealed(bench, [first.commitment]))
+  }),
+)
+
+test(
+  'without a quorum, with other words, for another replica or job there is no work',
+  within(4_000, async () => {
+    const run = assignedRun()
+    const bench = await benchOf(run)
+    invariant(run.job.phase === 'executing', 'the job has its certificate')
+    const { signatures } = run.job.certificate
+    const words = payloadCodec.encode({ salt: new Uint8Array(32), seedNonce: new Uint8Array(32), messages: [] })
+    const orders: readonly Partial<Execute>[] = [
+      { bitmap: 3, signatures: signatures.subarray(64) },
+      { bitmap: 0, signatures: NOTHING },
+      { bitmap: 14 },
+      { payload: words },
+      { payload: NOTHING },
+      { replica: 1 },
+      { intent: run.swarm.intent({ nonce: 9n }) },
+      { intent: NOTHING },
+      { assignment: NOTHING },
+    ]
+    for (const parts of orders) assert.is(await codeOf(executed(bench, parts)), 'CF_MESH_REFUSED')
+    assert.is([...bench.disk.rows.keys()].length, 0)
+  }),
+)
+
+test(
+  'nothing is revealed before there is a commitment, nor for a list that lacks it',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun())
+    assert.is(await codeOf(revealed(bench, [NOTHING])), 'CF_MESH_REFUSED')
+    const { commitment } = await executed(bench)
+    for (const list of [[], [NOTHING], [commitment.subarray(1)], [NOTHING, commitment]]) {
+      assert.is(await codeOf(revealed(bench, list)), 'CF_MESH_REFUSED')
+    }
+    assert.is((await revealed(bench, [commitment])).replica, 0)
+  }),
+)
+
+test(
+  'told to stop, a worker commits to what there is',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun(), { faultOf: () => ({ stepMs: 5 }) })
+    const read = await executed(bench, {}, (count) => (count === 3 ? steer({ kind: 'stop' }) : undefined))
+    assert.is(read.finish, 'aborted')
+    assert.ok(read.ids.length >= 3)
+    assert.equal((await executed(bench)).commitment, read.commitment, 'and stays with it')
+  }),
+)
+
+test(
+  'a lost host fails the order with its code, commits to nothing, and the order can be given again',
+  within(4_000, async () => {
+    let times = 0
+    const bench = await benchOf(assignedRun(), { faultOf: () => (times++ === 0 ? { failAt: 2 } : undefined) })
+    assert.is(await codeOf(executed(bench)), 'CF_WORKER_HOST_LOST')
+    assert.is([...bench.disk.rows.keys()].length, 0)
+    assert.is((await executed(bench)).finish, 'stop')
+  }),
+)
+
+test(
+  'when the coordinator goes away in the middle, nothing is committed to and the slot is free again',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun(), { faultOf: () => ({ stepMs: 5 }) })
+    const stream = await bench.edge.openStream(bench.worker.peer, 'job/execute', orderOf(bench.run), {
+      deadlineMs: 3_000,
+    })
+    for await (const frame of stream) if (frame.length > 0) break
+    stream.destroy()
+    while (bench.runner.running > 0) await systemClock.sleep(10)
+    await systemClock.sleep(50)
+    assert.is([...bench.disk.rows.keys()].length, 0)
+  }),
+)
+
+test.run()
