@@ -88,6 +88,8 @@ type WithReplicas = WithCertificate & {
   readonly replicas: readonly Replica[]
   /** Index of the replica whose tokens the client sees, or null before the first token and in `before` mode. */
   readonly streamed: number | null
+  /** The edge's sealed `stop`, empty bytes when nobody asked. */
+  readonly stop: Uint8Array
   /** The edge's signed account of the stream, empty bytes when nothing was streamed. */
   readonly delivery: Uint8Array
 }
@@ -171,6 +173,8 @@ export type JobEvent =
       readonly certificate: CompactCertificate | null
     }
   | { readonly type: 'cancel' }
+  /** The edge asked running workers to stop early; its signed word makes their unfinished outputs legal. */
+  | { readonly type: 'stopped'; readonly stop: Uint8Array }
   | { readonly type: 'tick'; readonly nowMs: number }
 
 /** Work that the state owes; each is safe to repeat. */

@@ -11,14 +11,20 @@ import { rankedFor } from '../log/draw.ts'
 import { intentOf, settlementOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
 import type { Statement } from '../quorum/vote.ts'
-import type { RosterSnapshot } from '../roster/roster.ts'
+import { ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { type DrawAnswer, pick } from '../selection/committee.ts'
 import { accept, ignore, reject, type Validation } from '../validation.ts'
 import { commitmentCodec, revealCodec, tokensRoot } from '../verification/commitment.ts'
 import { findingCodec, findingsOf, type ReplicaClaim } from '../verification/finding.ts'
 import { EXACT_V1 } from '../verification/policy.ts'
 import { chooseOutput, revealedIds } from './choice.ts'
-import { type AssignmentProposal, type FindingProposal, REFUND_REASONS, type SettlementProposal } from './proposal.ts'
+import {
+  type AssignmentProposal,
+  type FindingProposal,
+  REFUND_REASONS,
+  type SettlementProposal,
+  stopCodec,
+} from './proposal.ts'
 
 /** What the judge must know of a model to check structure; from its own catalogue, never from the proposer. */
 export type ModelFacts = {
@@ -123,6 +129,7 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
     maxTokens,
     vocabSize: facts.vocabSize,
     stopIds: facts.stopIds,
+    stopped: isStopped(bench, job, proposal.stop),
   }
   const replicas = workers.map((worker, replica) =>
     claimOf(state.swarmId, worker, proposal.commitments[replica], proposal.reveals[replica]),
@@ -136,6 +143,15 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   })
   const { self } = bench
   return accept(judged.filter(({ worker }) => self === undefined || !abstainersOf(state, worker).includes(self)))
+}
+
+/** A worker cannot end early by itself: an edge of the roster must have asked for it, by its signature. */
+function isStopped({ state, roster }: Bench, job: LoggedJob, stop: Uint8Array): boolean {
+  const opened = openAs(stopCodec, stop, state.swarmId)
+  if (opened.action !== 'accept') return false
+  const { value, signer } = opened.value
+  const edge = roster.members.some(({ peer, roles }) => peer === signer && (roles & ROLE.edge) !== 0)
+  return edge && value.jobId === job.id && value.attempt === job.attempt
 }
 
 /** Bytes that do not open count as not handed in: the replica fails, its job does not. */

@@ -113,13 +113,15 @@ function propose(job: AdmittedJob, nowMs: number): Job {
 
 function startReplicas(job: Job & { phase: 'assigned' }): Job {
   const replicas = workersOf(job.assignment).map((worker): Replica => ({ state: 'running', worker }))
-  return { ...job, phase: 'executing', replicas, streamed: null, delivery: new Uint8Array() }
+  return { ...job, phase: 'executing', replicas, streamed: null, stop: new Uint8Array(), delivery: new Uint8Array() }
 }
 
 function stepExecuting(job: ExecutingJob, event: JobEvent): Job {
   switch (event.type) {
     case 'streaming':
       return job.streamed === null && job.replicas[event.replica] ? { ...job, streamed: event.replica } : job
+    case 'stopped':
+      return job.stop.length === 0 ? { ...job, stop: event.stop } : job
     case 'delivered':
       return { ...job, delivery: event.delivery }
     case 'committed':

@@ -21,6 +21,7 @@ const QUIET: Row = {
   'settlement-certified': 'stay',
   'settlement-logged': 'settled',
   cancel: 'stay',
+  stopped: 'stay',
   tick: 'stay',
 }
 

@@ -44,12 +44,17 @@ export const revealRequestCodec = defineBody(
 )
 export type RevealRequest = BodyOf<typeof revealRequestCodec>
 
+/** Sealed by the edge when the client wants no more: without it an unfinished output is a fault of its worker. */
+export const stopCodec = defineBody('stop', { jobId: digest(), attempt: u32() }, 128)
+
 export const findingProposalCodec = defineBody(
   'finding-proposal',
   {
     assignment: bytesMax(ENVELOPE_MAX),
     commitments: list(bytesMax(8_192), LIMITS.replicaCountMax),
     reveals: list(bytesMax(LIMITS.receiptOutputBytesMax), LIMITS.replicaCountMax),
+    /** Envelope `stop`, empty bytes when nobody asked. */
+    stop: bytesMax(512),
   },
   LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
 )

@@ -62,6 +62,8 @@ export type Expectation = {
   readonly maxTokens: number
   readonly vocabSize: number
   readonly stopIds: readonly number[]
+  /** The edge asked for an early end: only then may an output be `aborted`. */
+  readonly stopped: boolean
 }
 
 /** What one replica has handed in. */
@@ -122,7 +124,7 @@ function tokensFault(
   const stops = new Set(expected.stopIds)
   const firstStop = ids.findIndex((id) => stops.has(id))
   if (finish === 'stop') return firstStop === ids.length - 1 ? undefined : 'stop_rule'
-  const whole = finish === 'aborted' || ids.length === expected.maxTokens
+  const whole = finish === 'aborted' ? expected.stopped : ids.length === expected.maxTokens
   return whole && firstStop < 0 ? undefined : 'stop_rule'
 }
 

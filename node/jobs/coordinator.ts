@@ -83,7 +83,7 @@ export class Coordinator {
   run(): Promise<void> {
     for (const { bytes } of this.#ports.store.openJobs()) {
       const job = parseJob(bytes)
-      this.feeds.open(job.id, job.intent.maxTokens)
+      this.feeds.open(job)
       this.#loop.adopt(job)
     }
     return this.#loop.run()
@@ -103,7 +103,7 @@ export class Coordinator {
   cancel(id: JobId): void {
     if (this.#loop.job(id) === undefined) return
     this.#loop.dispatch(id, { type: 'cancel' })
-    this.#execution.stop(id)
+    this.#loop.dispatch(id, { type: 'stopped', stop: this.#execution.stop(id) })
   }
 
   /**
@@ -140,7 +140,7 @@ export class Coordinator {
   }
 
   #adopt(job: Job): void {
-    this.feeds.open(job.id, job.intent.maxTokens)
+    this.feeds.open(job)
     this.feeds.admitted(job, this.#ports.clock.nowMs())
     this.#loop.adopt(job)
   }

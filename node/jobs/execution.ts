@@ -2,11 +2,11 @@
 
 import { idsFromBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
-import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
+import { encodeEnvelope, openAs, seal, sealAs } from '../../core/identity/envelope.ts'
 import type { JobId, PeerId, SwarmId } from '../../core/ids.ts'
 import type { Effect, Job, JobEvent } from '../../core/job/job.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
-import { executeCodec, offerCodec, revealRequestCodec } from '../../core/job/proposal.ts'
+import { executeCodec, offerCodec, revealRequestCodec, stopCodec } from '../../core/job/proposal.ts'
 import { summarise } from '../../core/latency/summary.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { deliveryCodec } from '../../core/receipt/receipt.ts'
@@ -43,10 +43,16 @@ export class Execution {
     this.#feeds = feeds
   }
 
-  /** Workers stop after the token at hand and commit to what there is. */
-  stop(id: JobId): void {
+  /**
+   * Workers stop after the token at hand and commit to what there is.
+   *
+   * @returns the sealed `stop` that makes their unfinished outputs legal
+   */
+  stop(id: JobId): Uint8Array {
     this.#stopped.add(id)
     for (const stream of this.#streams.get(id) ?? []) void stream.send(steer({ kind: 'stop' })).catch(() => undefined)
+    const { key, state } = this.#ports
+    return sealAs(stopCodec, { jobId: id, attempt: 0 }, state().swarmId, key)
   }
 
   /** The job has settled. */
@@ -95,6 +101,7 @@ export class Execution {
     try {
       stream = await transport.openStream(worker, 'job/execute', executeCodec.encode(order), { deadlineMs, signal })
       this.#opened(job.id, stream)
+      if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
       const { swarmId } = state()
       const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }
       const ports = { key, clock, random, tokenCountMax: job.intent.maxTokens }
@@ -171,7 +178,6 @@ export class Execution {
   #opened(id: JobId, stream: PeerStream): void {
     const open = this.#streams.get(id) ?? new Set()
     this.#streams.set(id, open.add(stream))
-    if (this.#stopped.has(id)) this.stop(id)
   }
 
   #blame(peer: PeerId, error: unknown, signal: AbortSignal): void {

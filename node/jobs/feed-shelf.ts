@@ -15,6 +15,8 @@ type Shelved = {
   readonly feed: JobFeed
   /** Replica whose tokens go out; the first that speaks. */
   streamed: number | undefined
+  /** The text that went out is whole. */
+  finished: boolean
 }
 
 export class FeedShelf {
@@ -29,9 +31,11 @@ export class FeedShelf {
     return this.#feeds.get(id)?.feed
   }
 
-  open(id: JobId, maxTokens: number): void {
-    if (this.#feeds.has(id)) return
-    this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed: undefined })
+  /** After a restart the replica that the journal names is the one that goes on being heard: no other output will be paid for. */
+  open(job: Job): void {
+    if (this.#feeds.has(job.id)) return
+    const streamed = 'streamed' in job ? (job.streamed ?? undefined) : undefined
+    this.#feeds.set(job.id, { feed: new JobFeed(job.intent.maxTokens), streamed, finished: false })
     for (const [old, { feed }] of this.#feeds) {
       if (this.#feeds.size <= this.#feedCountMax) break
       if (feed.closed) this.#feeds.delete(old)
@@ -60,6 +64,7 @@ export class FeedShelf {
   ): boolean {
     const shelved = this.#feeds.get(job.id)
     if (shelved === undefined || shelved.streamed !== replica) return false
+    shelved.finished = true
     shelved.feed.push({ type: 'finish', finish: read.finish, completionTokens: read.ids.length })
     return true
   }
@@ -68,7 +73,7 @@ export class FeedShelf {
     if (before.phase === after.phase) return
     this.#push(after, { type: 'phase', phase: after.phase, atMs: nowMs, detail: detailOf(after) })
     if (after.phase !== 'settled') return
-    if (this.#feeds.get(after.id)?.streamed === undefined)
+    if (this.#feeds.get(after.id)?.finished === false)
       for (const progress of outputProgress(after)) this.#push(after, progress)
     this.#push(after, { type: 'outcome', ...outcomeOf(after) })
   }

@@ -47,6 +47,7 @@ export class Voting {
       assignment: job.assignment,
       commitments: job.replicas.map(commitmentOf),
       reveals: job.replicas.map(revealOf),
+      stop: job.stop,
     }
     const judged = taken(judgeFindings(this.#bench(), proposal))
     const topics = judged.map(({ statement, worker }) => ({ topic: statement, excluded: abstainersOf(state, worker) }))

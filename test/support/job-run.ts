@@ -149,7 +149,8 @@ export class JobRun {
         assignmentHash: bodyDigest('assignment', swarmId, this.assignment),
         replica,
       },
-      output: { ids, text, finish: 'stop' },
+      // Without a stop token the output was ended early.
+      output: { ids, text, finish: ids.at(-1) === 0 ? 'stop' : 'aborted' },
       ...{ schedule: [16], engineId: 'toy-engine 1.0 (cpu)' },
     })
     this.claims.set(replica, claim)
@@ -201,6 +202,7 @@ export class JobRun {
       assignment: this.assignment,
       commitments: replicas.map((replica) => ('commitment' in replica ? replica.commitment : new Uint8Array())),
       reveals: replicas.map((replica) => ('reveal' in replica ? replica.reveal : new Uint8Array())),
+      stop: 'stop' in this.job ? this.job.stop : new Uint8Array(),
     }
   }
 

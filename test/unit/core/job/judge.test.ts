@@ -4,7 +4,7 @@ import { encodeEnvelope, openAs, seal, sealAs } from '../../../../core/identity/
 import type { Digest, PeerId } from '../../../../core/ids.ts'
 import { type Bench, judgeAssignment, judgeFindings, judgeSettlement } from '../../../../core/job/judge.ts'
 import { assignmentOf } from '../../../../core/job/machine.ts'
-import type { SettlementProposal } from '../../../../core/job/proposal.ts'
+import { type SettlementProposal, stopCodec } from '../../../../core/job/proposal.ts'
 import { type Assignment, answerCodec, answersDigest, assignmentCodec } from '../../../../core/log/assignment.ts'
 import { createState } from '../../../../core/log/state.ts'
 import { ROLE } from '../../../../core/roster/roster.ts'
@@ -12,7 +12,7 @@ import type { Validation } from '../../../../core/validation.ts'
 import { commitmentCodec, revealCodec } from '../../../../core/verification/commitment.ts'
 import { findingCodec } from '../../../../core/verification/finding.ts'
 import { assigned, revealed, runTo, verified } from '../../../support/every-phase.ts'
-import { expectAccepted, FACTS, JobRun, OUTPUT, secretOf } from '../../../support/job-run.ts'
+import { EDGE, expectAccepted, FACTS, JobRun, OUTPUT, secretOf } from '../../../support/job-run.ts'
 import { digestNamed, keyNamed, memberNamed } from '../../../support/people.ts'
 import { settledRun } from '../../../support/settled-job.ts'
 
@@ -192,6 +192,22 @@ function verdicts(run: JobRun, change: Partial<JobRun['findingProposal']> = {}):
     return reason === 'none' ? verdict : `${verdict} ${reason}`
   })
 }
+
+test('an early end is legal only with the stop of an edge of the roster, for this job and attempt', () => {
+  const run = new JobRun()
+  run.execute([OUTPUT.slice(0, 3), OUTPUT.slice(0, 2), OUTPUT])
+  const stop = (value: Partial<{ jobId: Digest; attempt: number }> = {}, signer = EDGE) =>
+    sealAs(stopCodec, { jobId: run.id, attempt: 0, ...value }, run.swarm.state.swarmId, signer)
+  const early = (reason: string) => [reason, reason, 'inconclusive']
+  assert.equal(verdicts(run, { stop: stop() }), early('inconclusive aborted'))
+  for (const forged of [
+    NOTHING,
+    stop({ jobId: digestNamed('other') }),
+    stop({ attempt: 1 }),
+    stop({}, secretOf(run.workers[0])),
+  ])
+    assert.equal(verdicts(run, { stop: forged }), early('fail stop_rule'))
+})
 
 test('what is missing, forged or swapped fails its own replica only', () => {
   const run = runTo(revealed)

@@ -33,6 +33,7 @@ const EXPECTED = {
   maxTokens: 6,
   vocabSize: 100,
   stopIds: [STOP],
+  stopped: false,
 }
 const HELLO = [10, 11, STOP]
 
@@ -200,10 +201,17 @@ test('three different outputs are inconclusive', () => {
   ])
 })
 
-test('an output that was aborted is inconclusive, alone or among equals, and ends before any stop token', () => {
+test('an output that the edge asked to end early is inconclusive, alone or among equals, and ends before any stop token', () => {
   const aborted = (replica: number) => claim(replica, { ids: [10, 11], made: { finishReason: 'aborted' } })
-  const findings = [...judge([aborted(0)]), ...judge([aborted(0), aborted(1)])]
+  const asked = (claims: readonly ReplicaClaim[]) =>
+    findingsOf({ ...EXPECTED, stopped: true, swarmId: SWARM, policyId: EXACT_V1.id, replicas: claims })
+  const findings = [...asked([aborted(0)]), ...asked([aborted(0), aborted(1)])]
   for (const { verdict, reason } of findings) assert.is(`${verdict} ${reason}`, 'inconclusive aborted')
+  assert.equal(asked([claim(0, { ids: HELLO, made: { finishReason: 'aborted' } })])[0]?.reason, 'stop_rule')
+})
+
+test('a worker that ends early although nobody asked breaks the stop rule', () => {
+  assert.is(faultOf(claim(0, { ids: [10, 11], made: { finishReason: 'aborted' } })), 'stop_rule')
   assert.is(faultOf(claim(0, { ids: HELLO, made: { finishReason: 'aborted' } })), 'stop_rule')
   assert.is(faultOf(claim(0, { ids: [], made: { finishReason: 'aborted' } })), 'empty')
 })
