@@ -4,6 +4,7 @@ import { FabricError } from '../core/errors.ts'
 import type { KeyPair } from '../core/identity/keys.ts'
 import type { Digest } from '../core/ids.ts'
 import type { ModelFacts } from '../core/job/judge.ts'
+import { LIMITS } from '../core/limits.ts'
 import { genesisRoster } from '../core/log/genesis.ts'
 import type { Backend, LoadRequest } from '../models/backend.ts'
 import { type CatalogueEntry, findModel } from '../models/catalogue.ts'
@@ -55,11 +56,16 @@ export const NO_TAPS: Taps = {
   host: (host) => host,
 }
 
+const JOB_COUNT_MAX = 256
+
 /** Bounds of one node, each with its unit. */
 const NODE_LIMITS = {
-  jobCountMax: 256,
-  /** Generations that wait for a slot; a worker with more answers `busy`. */
-  waitingGenerationsMax: 64,
+  jobCountMax: JOB_COUNT_MAX,
+  /**
+   * Generations that wait for a slot; a worker with more answers `busy`. Every replica of every open job finds its place: the workers of
+   * a local swarm share one engine, so what is too much is refused at the door and not after its hold.
+   */
+  waitingGenerationsMax: JOB_COUNT_MAX * LIMITS.replicaCountMax,
   retryMs: 50,
   retryMsMax: 5_000,
   tickMs: 250,

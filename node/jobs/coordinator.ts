@@ -69,6 +69,7 @@ export class Coordinator {
       perform: (job, effect, signal) => this.#perform(job, effect, signal).catch(retried),
       changed: (before, after) => {
         this.feeds.changed(before, after, ports.clock.nowMs())
+        if (isStopped(after) && !isStopped(before)) this.#execution.halt(after.id)
         if (after.phase === 'settled') this.#execution.forget(after.id)
       },
       fatal: ports.fatal,
@@ -83,7 +84,8 @@ export class Coordinator {
   run(): Promise<void> {
     for (const { bytes } of this.#ports.store.openJobs()) {
       const job = parseJob(bytes)
-      this.feeds.open(job)
+      const streamed = 'streamed' in job ? (job.streamed ?? undefined) : undefined
+      this.feeds.open(job.id, job.intent.maxTokens, streamed)
       this.#loop.adopt(job)
     }
     return this.#loop.run()
@@ -140,7 +142,7 @@ export class Coordinator {
   }
 
   #adopt(job: Job): void {
-    this.feeds.open(job)
+    this.feeds.open(job.id, job.intent.maxTokens)
     this.feeds.admitted(job, this.#ports.clock.nowMs())
     this.#loop.adopt(job)
   }
@@ -181,6 +183,10 @@ export class Coordinator {
         return this.#settler.logSettlement(job)
     }
   }
+}
+
+function isStopped(job: Job): boolean {
+  return 'stop' in job && job.stop.length > 0
 }
 
 /** A full queue, a slow disk or a proposal that is out of date is the world's: the job tries again until its deadline. */

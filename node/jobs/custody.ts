@@ -41,13 +41,13 @@ export class Custody {
     this.#ports = ports
   }
 
-  /** @throws FabricError CF_MODEL_UNKNOWN, CF_JOB_CONTEXT_EXCEEDED, CF_JOB_INVALID, CF_JOB_OVER_BUDGET */
+  /** @throws FabricError CF_MODEL_UNKNOWN, CF_WORKER_STARTING, CF_JOB_CONTEXT_EXCEEDED, CF_JOB_INVALID, CF_JOB_OVER_BUDGET */
   async draft(request: JobRequest): Promise<Drafted> {
     const { runner, model, state, clock } = this.#ports
     const { genesis } = state()
     const loaded = runner.current
     if (request.model !== model.id) throw new FabricError('CF_MODEL_UNKNOWN', { loaded: model.id })
-    if (loaded === undefined) throw new FabricError('CF_WORKER_HOST_LOST')
+    if (loaded === undefined) throw new FabricError('CF_WORKER_STARTING')
     if (!fits(request.messages)) throw new FabricError('CF_JOB_INVALID', { field: 'messages' })
     const promptTokens = (await runner.promptIds(request.messages)).length
     const room = loaded.contextTokens - promptTokens

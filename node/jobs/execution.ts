@@ -44,15 +44,19 @@ export class Execution {
   }
 
   /**
-   * Workers stop after the token at hand and commit to what there is.
+   * Notes that the client wants no more; workers hear of it once the job's journal has the stop (`halt`).
    *
-   * @returns the sealed `stop` that makes their unfinished outputs legal
+   * @returns the sealed `stop` that makes unfinished outputs legal
    */
   stop(id: JobId): Uint8Array {
     this.#stopped.add(id)
-    for (const stream of this.#streams.get(id) ?? []) void stream.send(steer({ kind: 'stop' })).catch(() => undefined)
     const { key, state } = this.#ports
     return sealAs(stopCodec, { jobId: id, attempt: 0 }, state().swarmId, key)
+  }
+
+  /** Workers stop after the token at hand and commit to what there is. */
+  halt(id: JobId): void {
+    for (const stream of this.#streams.get(id) ?? []) void stream.send(steer({ kind: 'stop' })).catch(() => undefined)
   }
 
   /** The job has settled. */
@@ -101,7 +105,9 @@ export class Execution {
     try {
       stream = await transport.openStream(worker, 'job/execute', executeCodec.encode(order), { deadlineMs, signal })
       this.#opened(job.id, stream)
-      if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
+      // Asked before there was a stream, or before a restart.
+      if (job.stop.length > 0) this.halt(job.id)
+      else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
       const { swarmId } = state()
       const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }
       const ports = { key, clock, random, tokenCountMax: job.intent.maxTokens }

@@ -31,11 +31,10 @@ export class FeedShelf {
     return this.#feeds.get(id)?.feed
   }
 
-  /** After a restart the replica that the journal names is the one that goes on being heard: no other output will be paid for. */
-  open(job: Job): void {
-    if (this.#feeds.has(job.id)) return
-    const streamed = 'streamed' in job ? (job.streamed ?? undefined) : undefined
-    this.#feeds.set(job.id, { feed: new JobFeed(job.intent.maxTokens), streamed, finished: false })
+  /** @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for */
+  open(id: JobId, maxTokens: number, streamed?: number): void {
+    if (this.#feeds.has(id)) return
+    this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed, finished: false })
     for (const [old, { feed }] of this.#feeds) {
       if (this.#feeds.size <= this.#feedCountMax) break
       if (feed.closed) this.#feeds.delete(old)
