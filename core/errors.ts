@@ -89,6 +89,12 @@ export const ERRORS = {
     exit: 75,
     summary: 'The job failed before it produced anything and its hold was refunded.',
   },
+  CF_WORKER_STARTING: {
+    retry: 'later',
+    http: 503,
+    exit: 75,
+    summary: 'The compute host is still loading its model.',
+  },
   CF_WORKER_HOST_LOST: {
     retry: 'later',
     http: 503,

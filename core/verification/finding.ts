@@ -118,13 +118,15 @@ function tokensFault(
   finish: Commitment['finishReason'],
   expected: Expectation,
 ): StructureFault | undefined {
-  if (ids.length === 0) return 'empty'
+  const ended = finish === 'aborted' && expected.stopped
+  // Asked to stop before its first token, a worker has nothing to show and has done nothing wrong.
+  if (ids.length === 0) return ended ? undefined : 'empty'
   if (ids.length > expected.maxTokens) return 'too_many_tokens'
   if (ids.some((id) => id >= expected.vocabSize)) return 'id_out_of_range'
   const stops = new Set(expected.stopIds)
   const firstStop = ids.findIndex((id) => stops.has(id))
   if (finish === 'stop') return firstStop === ids.length - 1 ? undefined : 'stop_rule'
-  const whole = finish === 'aborted' ? expected.stopped : ids.length === expected.maxTokens
+  const whole = ended || (finish === 'length' && ids.length === expected.maxTokens)
   return whole && firstStop < 0 ? undefined : 'stop_rule'
 }
 

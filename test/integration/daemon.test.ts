@@ -136,6 +136,22 @@ test(
   ),
 )
 
+test(
+  'a client that gives up at whatever moment never makes an honest worker fail',
+  within(20_000, () =>
+    withFakeDaemon({ faultOf: () => ({ stepMs: 2 }) }, async ({ url }) => {
+      for (const waitMs of [0, 2, 4, 8, 16, 32, 64]) {
+        const id = await submit(url, { replicas: 3 })
+        await new Promise((resolve) => setTimeout(resolve, waitMs))
+        await fetch(`${url}/api/v1/p2p/jobs/${id}`, { method: 'DELETE' })
+        const { job, verdicts } = await settledJob(url, id)
+        assert.not.ok(verdicts.includes('fail'), `after ${waitMs} ms: ${verdicts.join()} ${textAt(job, 'reason')}`)
+      }
+      await assertBooks(url)
+    }),
+  ),
+)
+
 test('the fake answers differ from prompt to prompt, or these tests compare nothing', () => {
   const sampling = { kind: 'gumbel-v1', temperatureMilli: 1000, topK: 40 } as const
   const [one, two] = [1, 2].map((fill) =>

@@ -12,7 +12,7 @@ import { loadGenesis } from '../../node/local-swarm.ts'
 import { systemClock, systemRandom } from '../../node/runtime/system.ts'
 import { createLogger } from '../../node/runtime/telemetry.ts'
 import { createKeyStore } from '../../node/stores/keystore.ts'
-import { ask, askJson, type Reply } from './control.ts'
+import { askJson, type Reply } from './control.ts'
 import { FAKE_LOAD, FakeBackend, type FakeOptions, type Fault } from './fake-backend.ts'
 import { getJson, parsed } from './spawned-node.ts'
 import { tempFolder } from './temp-folder.ts'
@@ -106,11 +106,8 @@ export type SettledView = {
 
 /** Waits for a job's end, then checks what must hold of every job: its money adds up, its receipt is valid, the books sum to zero. */
 export async function settledJob(url: string, id: string): Promise<SettledView> {
-  let job = await getJson(`${url}/api/v1/p2p/jobs/${id}`)
-  while (textAt(job, 'phase') !== 'settled') {
-    await new Promise((resolve) => setTimeout(resolve, 10))
-    job = await getJson(`${url}/api/v1/p2p/jobs/${id}`)
-  }
+  await until(async () => textAt(await getJson(`${url}/api/v1/p2p/jobs/${id}`), 'phase') === 'settled')
+  const job = await getJson(`${url}/api/v1/p2p/jobs/${id}`)
   const rows = listAt(await getJson(`${url}/api/v1/credits/transactions/list?job_id=${id}`), 'items')
   const legs = rows.filter((row) => textAt(row, 'kind') !== 'hold')
   assert.is(new Set(legs.map((row) => textAt(row, 'hash'))).size, 1, 'one settlement')
@@ -129,6 +126,18 @@ export async function settledJob(url: string, id: string): Promise<SettledView> 
     verdicts: replicas.map((replica) => textAt(replica, 'verdict')),
     pay,
     facts: await receiptFacts(url, id),
+  }
+}
+
+const UNTIL_MS = 9_000
+const UNTIL_POLL_MS = 5
+
+/** @throws when it has not come true in time: whoever waits for ever keeps its daemon alive */
+export async function until(what: () => Promise<boolean> | boolean, limitMs = UNTIL_MS): Promise<void> {
+  const endMs = performance.now() + limitMs
+  while (!(await what())) {
+    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, UNTIL_POLL_MS))
   }
 }
 
@@ -164,10 +173,4 @@ export async function assertBooks(url: string): Promise<void> {
 
 export async function openJobs(url: string): Promise<number> {
   return Number(textAt(await getJson(`${url}/api/v1/status`), 'jobs', 'open'))
-}
-
-export async function ask200(url: string): Promise<Reply> {
-  const reply = await ask(url)
-  assert.is(reply.status, 200, reply.body)
-  return reply
 }

@@ -207,7 +207,8 @@ test('an output that the edge asked to end early is inconclusive, alone or among
     findingsOf({ ...EXPECTED, stopped: true, swarmId: SWARM, policyId: EXACT_V1.id, replicas: claims })
   const findings = [...asked([aborted(0)]), ...asked([aborted(0), aborted(1)])]
   for (const { verdict, reason } of findings) assert.is(`${verdict} ${reason}`, 'inconclusive aborted')
-  assert.equal(asked([claim(0, { ids: HELLO, made: { finishReason: 'aborted' } })])[0]?.reason, 'stop_rule')
+  assert.is(asked([claim(0, { ids: HELLO, made: { finishReason: 'aborted' } })])[0]?.reason, 'stop_rule')
+  assert.is(asked([claim(0, { ids: [], made: { finishReason: 'aborted' } })])[0]?.verdict, 'inconclusive')
 })
 
 test('a worker that ends early although nobody asked breaks the stop rule', () => {
