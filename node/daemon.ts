@@ -136,7 +136,11 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
     ...common,
     ...{ key: keys.node, transport: join(keys.node), ledger: writer, fatal, misbehaved },
   })
-  undo.push(async () => coordinator.stop())
+  let stopped = false
+  undo.push(async () => {
+    stopped = true
+    coordinator.stop()
+  })
 
   const service = new NodeService({
     ...{ keys, coordinator, ledger, writer, store, runner, model, roster, clock, random },
@@ -153,9 +157,9 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
   void host
     .load(loadRequest(config, model))
     .then((loaded) => runner.loaded(loaded))
-    .catch((error: unknown) => log.error('model_failed', errorFields(error)))
+    .catch((error: unknown) => stopped || log.error('model_failed', errorFields(error)))
     // Jobs found in the journal go on when there is an engine to run them, or are refunded at their deadline without one.
-    .then(() => coordinator.run())
+    .then(() => (stopped ? undefined : coordinator.run()))
     .catch(fatal)
   return control.address
 }

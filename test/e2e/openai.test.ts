@@ -1,0 +1,237 @@
+/** The official `openai` client against a spawned `cfab-node` with the real model: what its users see, errors and retries included. */
+import OpenAI, {
+  APIError,
+  BadRequestError,
+  ConflictError,
+  NotFoundError,
+  PermissionDeniedError,
+  RateLimitError,
+} from 'openai'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { member, textAt } from '../../node/commands/json.ts'
+import { ask, askJson, type Reply } from '../support/control.ts'
+import { getJson, ready, type SpawnedNode, startNode } from '../support/spawned-node.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { within } from '../support/within.ts'
+
+const CAPITAL = [{ role: 'user', content: 'What is the capital of France?' }] as const
+const ANSWER = 'The capital of France is Paris.'
+
+let node: SpawnedNode
+let client: OpenAI
+
+test.before(async () => {
+  node = await startNode(tempFolder())
+  await ready(node)
+  client = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 0 })
+})
+test.after(async () => {
+  await node.stop()
+})
+
+/** What a call failed with, as the client's own class. */
+async function failure(work: Promise<unknown>): Promise<APIError> {
+  const error = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
+  if (error instanceof APIError) return error
+  throw new Error(`no API error: ${String(error)}`)
+}
+
+test(
+  'models are listed and retrieved, and an unknown one is a NotFoundError',
+  within(10_000, async () => {
+    const list = await client.models.list()
+    assert.equal(
+      list.data.map(({ id }) => id),
+      ['cfab-tiny'],
+    )
+    const model = await client.models.retrieve('cfab-tiny')
+    assert.is(member(model, 'cfab', 'loaded'), true)
+    const error = await failure(client.models.retrieve('gpt-4o'))
+    assert.instance(error, NotFoundError)
+    assert.is(error.code, 'CF_MODEL_UNKNOWN')
+  }),
+)
+
+test(
+  'a chat is answered whole, with its usage, outcome and receipt',
+  within(20_000, async () => {
+    const answer = await client.chat.completions.create({ model: 'cfab-tiny', messages: [...CAPITAL], temperature: 0 })
+    assert.is(answer.choices[0]?.message.content, ANSWER)
+    assert.is(answer.choices[0]?.finish_reason, 'stop')
+    const usage = answer.usage
+    assert.ok(usage !== undefined && usage.prompt_tokens > 0 && usage.completion_tokens > 0)
+    assert.is(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens)
+    assert.is(textAt(answer, 'cfab', 'outcome'), 'local')
+    const receipt = await fetch(node.address + textAt(answer, 'cfab', 'receipt_url'))
+    assert.is(receipt.status, 200)
+    assert.ok((await receipt.arrayBuffer()).byteLength > 1_000)
+  }),
+)
+
+test(
+  'a streamed chat comes in pieces, then its usage, its outcome and its receipt id',
+  within(20_000, async () => {
+    const stream = await client.chat.completions.create({
+      model: 'cfab-tiny',
+      messages: [...CAPITAL],
+      temperature: 0,
+      stream: true,
+      stream_options: { include_usage: true },
+    })
+    let [text, pieces, outcome, receipt, tokens] = ['', 0, '', '', 0]
+    for await (const chunk of stream) {
+      const piece = chunk.choices[0]?.delta.content ?? ''
+      text += piece
+      pieces += piece === '' ? 0 : 1
+      tokens += chunk.usage?.completion_tokens ?? 0
+      if ('cfab' in chunk) [outcome, receipt] = [textAt(chunk, 'cfab', 'outcome'), textAt(chunk, 'cfab', 'receipt_id')]
+    }
+    assert.is(text, ANSWER)
+    assert.ok(pieces > 3, `${pieces} pieces`)
+    assert.ok(tokens >= pieces)
+    assert.is(outcome, 'local')
+    assert.is(textAt(await getJson(`${node.address}/api/v1/p2p/jobs/${receipt}`), 'text'), ANSWER)
+  }),
+)
+
+test(
+  'verify before: nothing is streamed until the verdict, then one output at once',
+  within(20_000, async () => {
+    const stream = await client.chat.completions.create({
+      model: 'cfab-tiny',
+      messages: [...CAPITAL],
+      temperature: 0,
+      stream: true,
+      ...{ cfab: { replicas: 3, verify: 'before' } },
+    })
+    const pieces: string[] = []
+    for await (const chunk of stream) {
+      const piece = chunk.choices[0]?.delta.content ?? ''
+      if (piece !== '') pieces.push(piece)
+    }
+    assert.equal(pieces, [ANSWER])
+  }),
+)
+
+test(
+  'the same Idempotency-Key gives the same job, answered and charged once; another content is a ConflictError',
+  within(20_000, async () => {
+    const headers = { headers: { 'Idempotency-Key': 'asked twice' } }
+    const body = {
+      model: 'cfab-tiny',
+      messages: [{ role: 'user' as const, content: 'Once upon a time' }],
+      max_tokens: 24,
+    }
+    const [first, second] = [
+      await client.chat.completions.create(body, headers),
+      await client.chat.completions.create(body, headers),
+    ]
+    assert.is(second.id, first.id)
+    assert.is(second.choices[0]?.message.content, first.choices[0]?.message.content)
+    assert.is(second.choices[0]?.finish_reason, first.choices[0]?.finish_reason)
+    const job = textAt(first, 'cfab', 'job_id')
+    const holds = await getJson(`${node.address}/api/v1/credits/transactions/list?job_id=${job}`)
+    assert.is(JSON.stringify(holds).match(/"kind":"hold"/g)?.length, 1)
+    const error = await failure(client.chat.completions.create({ ...body, max_tokens: 25 }, headers))
+    assert.instance(error, ConflictError)
+    assert.is(error.code, 'CF_JOB_NONCE_USED')
+  }),
+)
+
+test(
+  'the client itself repeats what was refused for now, until it is answered',
+  within(60_000, async () => {
+    const patient = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 20 })
+    const chat = { model: 'cfab-tiny', messages: [...CAPITAL], temperature: 0 }
+    const submit = (fields: object) => askJson(`${node.address}/api/v1/p2p/intents`, { model: 'cfab-tiny', ...fields })
+    // Too hot to find an end soon: these keep every slot busy until they are cancelled.
+    const endless = { prompt: 'Tell me a story.', temperature: 2, max_tokens: 900, replicas: 5 }
+    const busy = (await Promise.all(Array.from({ length: 24 }, () => submit(endless)))).map(jobIn)
+    const codes = new Set<string>()
+    for (let round = 0; round < 8 && codes.size === 0; round += 1) {
+      const short = { prompt: 'What is the capital of France?', max_tokens: 8 }
+      for (const { status, body } of await Promise.all(Array.from({ length: 50 }, () => submit(short))))
+        if (status !== 202) codes.add(textAt(JSON.parse(body), 'error', 'code'))
+    }
+    assert.equal([...codes], ['CF_JOB_QUEUE_FULL'])
+    const error = await failure(client.chat.completions.create(chat))
+    assert.instance(error, RateLimitError)
+    assert.is(error.code, 'CF_JOB_QUEUE_FULL')
+    assert.is(error.headers?.get('retry-after'), '1')
+    const answer = patient.chat.completions.create(chat)
+    for (const job of busy) await ask(`${node.address}/api/v1/p2p/jobs/${job}`, { method: 'DELETE' })
+    assert.is((await answer).choices[0]?.message.content, ANSWER)
+  }),
+)
+
+function jobIn(answer: Reply): string {
+  return textAt(JSON.parse(answer.body), 'job_id')
+}
+
+const BAD: readonly (readonly [what: string, body: object, code: string, param: string])[] = [
+  ['a prompt without messages', { messages: [] }, 'CF_CONTROL_BAD_REQUEST', 'messages'],
+  ['a temperature of 3', { temperature: 3 }, 'CF_CONTROL_BAD_REQUEST', 'temperature'],
+  ['more choices than one', { n: 2 }, 'CF_CONTROL_UNSUPPORTED', 'n'],
+  ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }, 'CF_CONTROL_UNSUPPORTED', 'tools'],
+  ['six replicas', { cfab: { replicas: 6 } }, 'CF_CONTROL_BAD_REQUEST', 'cfab.replicas'],
+  ['a field that nobody knows', { temprature: 1 }, 'CF_CONTROL_BAD_REQUEST', 'temprature'],
+]
+for (const [what, fields, code, param] of BAD) {
+  test(
+    `${what} is a BadRequestError that names ${param}`,
+    within(10_000, async () => {
+      const body = { model: 'cfab-tiny', messages: [...CAPITAL], ...fields }
+      const error = await failure(client.chat.completions.create(body))
+      assert.instance(error, BadRequestError)
+      assert.is(error.code, code)
+      assert.is(error.param, param)
+    }),
+  )
+}
+
+test(
+  'a prompt of one token is answered, one beyond the context is refused, and so is an unknown model',
+  within(20_000, async () => {
+    const short = await client.chat.completions.create({
+      model: 'cfab-tiny',
+      messages: [{ role: 'user', content: '.' }],
+      max_tokens: 1,
+    })
+    assert.is(short.usage?.completion_tokens, 1)
+    const long = [{ role: 'user' as const, content: 'word '.repeat(2_000) }]
+    const overflow = await failure(client.chat.completions.create({ model: 'cfab-tiny', messages: long }))
+    assert.instance(overflow, BadRequestError)
+    assert.is(overflow.code, 'CF_JOB_CONTEXT_EXCEEDED')
+    const unknown = await failure(client.chat.completions.create({ model: 'gpt-4o', messages: [...CAPITAL] }))
+    assert.instance(unknown, NotFoundError)
+    assert.is(unknown.code, 'CF_MODEL_UNKNOWN')
+  }),
+)
+
+test(
+  'a page of another site is refused',
+  within(10_000, async () => {
+    const headers = { Origin: 'https://evil.example' }
+    const error = await failure(client.models.list({ headers }))
+    assert.instance(error, PermissionDeniedError)
+    assert.is(error.code, 'CF_CONTROL_ORIGIN_REFUSED')
+  }),
+)
+
+test(
+  'after all of it the books add up',
+  within(60_000, async () => {
+    while (Number(textAt(await getJson(`${node.address}/api/v1/status`), 'jobs', 'open')) > 0)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    const audit = await getJson(`${node.address}/api/v1/credits/audit`)
+    assert.is(member(audit, 'zero_sum'), true)
+    assert.is(member(audit, 'replay_matches'), true)
+    assert.is(member(audit, 'open_holds'), 0)
+  }),
+)
+
+test.run()
