@@ -16,6 +16,8 @@ import { within } from '../support/within.ts'
 const LONG = { model: 'cfab-tiny', temperature: 2, max_tokens: 900 }
 const STORY = [{ role: 'user', content: 'Tell me a long story.' }]
 
+const STRIKES_MAX = 10
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function until(what: () => Promise<boolean> | boolean): Promise<void> {
@@ -64,6 +66,18 @@ function lastEvent(body: string): unknown {
   return JSON.parse(events.at(-1)?.slice('data: '.length) ?? 'null')
 }
 
+/** A short answer may be over before the blow falls: then it is struck again, and only what hit is looked at. */
+async function struckMidStream<T>(
+  strike: () => Promise<{ readonly body: string; readonly struck: T }>,
+): Promise<{ code: string; struck: T }> {
+  for (let times = 0; times < STRIKES_MAX; times += 1) {
+    const { body, struck } = await strike()
+    const code = textAt(lastEvent(body), 'error', 'code')
+    if (code !== '-') return { code, struck }
+  }
+  throw new Error('every stream was over too soon')
+}
+
 async function assertBooks(node: SpawnedNode): Promise<void> {
   await until(async () => (await openJobs(node)) === 0)
   const audit = JSON.stringify(await getJson(`${node.address}/api/v1/credits/audit`))
@@ -76,20 +90,23 @@ test(
   'SIGTERM in the middle of a stream ends it with a code and the daemon with status 0, leaving no process behind',
   within(30_000, async () => {
     const home = tempFolder()
-    const node = await startNode(home)
-    await ready(node)
-    const hosts = childrenOf(node.pid)
-    assert.is(hosts.length, 1)
-    const stream = await openStream(node)
-    const startedMs = performance.now()
-    const ended = await node.stop()
-    assert.equal(ended, { code: 0, signal: null }, node.err())
-    assert.ok(performance.now() - startedMs < 5_000, 'it does not wait for the job')
-    assert.is(textAt(lastEvent(await stream.body), 'error', 'code'), 'CF_CONTROL_SHUTTING_DOWN')
-    await until(() => !hosts.some(isAlive))
+    const { code, struck: stopped } = await struckMidStream(async () => {
+      const node = await startNode(home)
+      await ready(node)
+      const hosts = childrenOf(node.pid)
+      assert.is(hosts.length, 1)
+      const stream = await openStream(node)
+      const startedMs = performance.now()
+      const ended = await node.stop()
+      assert.equal(ended, { code: 0, signal: null }, node.err())
+      assert.ok(performance.now() - startedMs < 5_000, 'it does not wait for the job')
+      await until(() => !hosts.some(isAlive))
+      return { body: await stream.body, struck: stream.job }
+    })
+    assert.is(code, 'CF_CONTROL_SHUTTING_DOWN')
     await withNode(home, async (next) => {
       await until(async () => (await openJobs(next)) === 0)
-      const job = await getJson(`${next.address}/api/v1/p2p/jobs/${stream.job}`)
+      const job = await getJson(`${next.address}/api/v1/p2p/jobs/${stopped}`)
       assert.is(textAt(job, 'phase'), 'settled', 'the next daemon finishes what this one left')
       await assertBooks(next)
     })
@@ -100,18 +117,21 @@ test(
   'a compute host that is killed in the middle of a stream costs that job and nothing else',
   within(30_000, () =>
     withNode(tempFolder(), async (node) => {
-      const stream = await openStream(node)
-      const [host] = childrenOf(node.pid)
-      process.kill(host ?? 0, 'SIGKILL')
-      const code = textAt(lastEvent(await stream.body), 'error', 'code')
+      const { code, struck } = await struckMidStream(async () => {
+        await until(async () => (await capital(node)).status === 200)
+        const stream = await openStream(node)
+        const [host] = childrenOf(node.pid)
+        process.kill(host ?? 0, 'SIGKILL')
+        return { body: await stream.body, struck: { id: stream.job, host } }
+      })
       assert.ok(['CF_WORKER_HOST_LOST', 'CF_JOB_FAILED'].includes(code), code)
       await until(
-        async () => textAt(await getJson(`${node.address}/api/v1/p2p/jobs/${stream.job}`), 'phase') === 'settled',
+        async () => textAt(await getJson(`${node.address}/api/v1/p2p/jobs/${struck.id}`), 'phase') === 'settled',
       )
-      const job = await getJson(`${node.address}/api/v1/p2p/jobs/${stream.job}`)
+      const job = await getJson(`${node.address}/api/v1/p2p/jobs/${struck.id}`)
       assert.is(textAt(job, 'refund'), textAt(job, 'hold'))
       await assertAnswers(node)
-      assert.is.not(childrenOf(node.pid)[0], host)
+      assert.is.not(childrenOf(node.pid)[0], struck.host)
       await assertBooks(node)
     }),
   ),
