@@ -161,6 +161,8 @@ export class NodeService implements App {
 
   async submitSigned(envelope: Uint8Array, payload: Uint8Array): Promise<JobHandle> {
     if (this.#stopping) throw new FabricError('CF_CONTROL_SHUTTING_DOWN')
+    // Before the model is there nobody can say whether it is the one that the intent names.
+    if (this.#ports.runner.current === undefined) throw new FabricError('CF_WORKER_STARTING')
     const { id, repeated } = await this.#ports.coordinator.submit(envelope, payload)
     return this.#handle(id, repeated)
   }

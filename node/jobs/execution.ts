@@ -189,7 +189,8 @@ export class Execution {
   #blame(peer: PeerId, error: unknown, signal: AbortSignal): void {
     if (signal.aborted) return
     if (!(error instanceof FabricError)) throw error
-    this.#ports.misbehaved(peer, error.code)
+    // A host that died or is full is no misdeed of its owner.
+    if (!error.code.startsWith('CF_WORKER_')) this.#ports.misbehaved(peer, error.code)
   }
 }
 

@@ -22,7 +22,7 @@ let node: SpawnedNode
 let client: OpenAI
 
 test.before(async () => {
-  node = await startNode(tempFolder())
+  node = await startNode(tempFolder(), '--threads', '1')
   await ready(node)
   client = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 0 })
 })
