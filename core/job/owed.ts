@@ -1,5 +1,5 @@
 /** What a job still owes, from its state alone: the driver runs it, and runs it again after a crash. */
-import { type Effect, effectKey, type Job } from './job.ts'
+import type { Effect, Job } from './job.ts'
 
 export function owed(job: Job): readonly Effect[] {
   switch (job.phase) {
@@ -35,10 +35,4 @@ export function owed(job: Job): readonly Effect[] {
 function unanswered(job: Job): readonly Effect[] {
   const heard = new Set(job.answers.map((answer) => answer.peer))
   return job.draw.ranked.filter((peer) => !heard.has(peer)).map((peer): Effect => ({ type: 'offer', peer }))
-}
-
-/** Effects of `next` that `before` did not owe. */
-export function newlyOwed(before: Job | undefined, next: Job): readonly Effect[] {
-  const known = new Set(before === undefined ? [] : owed(before).map(effectKey))
-  return owed(next).filter((effect) => !known.has(effectKey(effect)))
 }

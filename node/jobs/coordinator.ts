@@ -123,6 +123,8 @@ export class Coordinator {
     const { value: intent, signer, body } = opened.value
     const fault = intentFault(intent)
     if (fault !== undefined) throw new FabricError('CF_JOB_INVALID', { field: fault })
+    // Known to the protocol and not run yet: refused before its hold, not by every worker after it.
+    if (intent.sampling.kind !== 'gumbel-v1') throw new FabricError('CF_JOB_INVALID', { field: 'sampling' })
     if (facts(intent.modelDigest) === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
     if (payloadCommitment(payload) !== intent.payloadCommitment || payloadCodec.decode(payload).action !== 'accept') {
       throw new FabricError('CF_JOB_INVALID', { field: 'payload' })

@@ -36,6 +36,8 @@ export class Execution {
   /** Open execution streams by job, so that a client that hangs up can stop them. */
   readonly #streams = new Map<JobId, Set<PeerStream>>()
   readonly #stopped = new Set<JobId>()
+  /** Jobs whose journal has the stop: a stream that opens later is told at once. */
+  readonly #halted = new Set<JobId>()
 
   constructor(options: { readonly requestMs: number }, ports: CoordinatorPorts, feeds: FeedShelf) {
     this.#options = options
@@ -56,6 +58,7 @@ export class Execution {
 
   /** Workers stop after the token at hand and commit to what there is. */
   halt(id: JobId): void {
+    this.#halted.add(id)
     for (const stream of this.#streams.get(id) ?? []) void stream.send(steer({ kind: 'stop' })).catch(() => undefined)
   }
 
@@ -63,6 +66,7 @@ export class Execution {
   forget(id: JobId): void {
     this.#streams.delete(id)
     this.#stopped.delete(id)
+    this.#halted.delete(id)
   }
 
   async offer(job: Job, peer: PeerId, signal: AbortSignal): Promise<Performed> {
@@ -106,7 +110,7 @@ export class Execution {
       stream = await transport.openStream(worker, 'job/execute', executeCodec.encode(order), { deadlineMs, signal })
       this.#opened(job.id, stream)
       // Asked before there was a stream, or before a restart.
-      if (job.stop.length > 0) this.halt(job.id)
+      if (job.stop.length > 0 || this.#halted.has(job.id)) this.halt(job.id)
       else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
       const { swarmId } = state()
       const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }

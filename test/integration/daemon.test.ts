@@ -1,10 +1,18 @@
 /** Jobs through the whole daemon over an engine that fails and lies on command: who is paid, what the client gets, and that it ends. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { concatBytes, u32be } from '../../core/codec/bytes.ts'
+import { sealAs } from '../../core/identity/envelope.ts'
+import { parseSwarmId } from '../../core/ids.ts'
+import { intentCodec } from '../../core/log/intent.ts'
 import type { GenerateRequest } from '../../models/backend.ts'
 import { textAt } from '../../node/commands/json.ts'
+import { pathsOf } from '../../node/paths.ts'
+import { systemRandom } from '../../node/runtime/system.ts'
+import { createKeyStore } from '../../node/stores/keystore.ts'
 import { answerIds } from '../support/fake-backend.ts'
 import { assertBooks, chat, settledJob, submit, withFakeDaemon } from '../support/fake-daemon.ts'
+import { intentOfAlice } from '../support/log-swarm.ts'
 import { parsed } from '../support/spawned-node.ts'
 import { within } from '../support/within.ts'
 
@@ -147,6 +155,31 @@ test(
         const { job, verdicts } = await settledJob(url, id)
         assert.not.ok(verdicts.includes('fail'), `after ${waitMs} ms: ${verdicts.join()} ${textAt(job, 'reason')}`)
       }
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'a signed intent with a sampler that nobody runs here is refused before anything is held',
+  within(10_000, () =>
+    withFakeDaemon({}, async ({ home, url }) => {
+      const user = await createKeyStore(pathsOf(home, {}, home).keys, systemRandom).load('user')
+      const status: unknown = await (await fetch(`${url}/api/v1/status`)).json()
+      const swarm = parseSwarmId(textAt(status, 'swarm'))
+      assert.ok(swarm !== undefined)
+      const sampling = { kind: 'llama', temperatureMilli: 1_000, topK: 40 } as const
+      const envelope = sealAs(intentCodec, intentOfAlice({ sampling, region: 'local' }), swarm, user)
+      const body = Buffer.from(
+        concatBytes(...[envelope, new Uint8Array()].flatMap((part) => [u32be(part.length), part])),
+      )
+      const headers = { 'content-type': 'application/vnd.cfab.intent' }
+      const answer = await fetch(`${url}/api/v1/p2p/intents`, { method: 'POST', headers, body })
+      assert.is(answer.status, 400)
+      const refusal: unknown = await answer.json()
+      assert.is(textAt(refusal, 'error', 'code'), 'CF_JOB_INVALID')
+      assert.match(textAt(refusal, 'error', 'message'), 'field sampling')
+      assert.is(textAt(await (await fetch(`${url}/api/v1/status`)).json(), 'credits', 'held'), '0')
       await assertBooks(url)
     }),
   ),

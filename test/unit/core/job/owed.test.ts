@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { type Effect, effectKey, type Job, PHASES } from '../../../../core/job/job.ts'
 import { encodeJob, parseJob } from '../../../../core/job/journal.ts'
 import { step } from '../../../../core/job/machine.ts'
-import { newlyOwed, owed } from '../../../../core/job/owed.ts'
+import { owed } from '../../../../core/job/owed.ts'
 import { assigned, committed, everyPhase, runTo, verified } from '../../../support/every-phase.ts'
 import { NO_SIGNATURES } from '../../../support/log-swarm.ts'
 import { ENDS, settledRun } from '../../../support/settled-job.ts'
@@ -50,7 +50,6 @@ test('results are logged before the settlement is voted on, and it is certified 
     settlement: { body: new Uint8Array(), certificate: NO_SIGNATURES },
   })
   assert.equal(typesOf(certified), ['log-settlement'])
-  assert.equal(newlyOwed(job, certified).map(effectKey), ['log-settlement'])
 })
 
 test('a failed job asks for votes until its hold has expired, and needs none then', () => {
