@@ -5,7 +5,10 @@
 
 export type ChatMessage = { readonly role: 'system' | 'user' | 'assistant'; readonly content: string }
 
-/** `gumbel-v1` is checkable by anyone with the model; `llama` is any llama.cpp sampler chain and is not. */
+/**
+ * `gumbel-v1` is checkable by anyone with the model. `llama` is the sampler with the parameters that llama.cpp and the OpenAI API
+ * have, over the 64 best tokens (models/sampler.ts): its choices cannot be audited.
+ */
 export type SamplingSpec =
   | { readonly kind: 'gumbel-v1'; readonly temperatureMilli: number; readonly topK: number }
   | {
@@ -14,13 +17,20 @@ export type SamplingSpec =
       readonly topK: number
       readonly topP: number
       readonly minP: number
+      /** -2..2, as the OpenAI API means them; 0 is off. */
+      readonly frequencyPenalty: number
+      readonly presencePenalty: number
       readonly seed: number
     }
 
 export type FinishReason = 'stop' | 'length' | 'aborted'
 
 export type LoadRequest = {
+  /** `gguf` models generate text, `onnx` models embed. */
+  readonly format: 'gguf' | 'onnx'
   readonly path: string
+  /** Vocabulary of an `onnx` model, with its own digest; a GGUF has it inside. */
+  readonly tokenizer?: { readonly path: string; readonly digest: string }
   /** Expected sha256 of the file, lowercase hex; a different file is refused. */
   readonly digest: string
   /** Tokens per sequence. */
@@ -42,9 +52,11 @@ export type LoadedModel = {
   readonly vocabSize: number
   readonly contextTokens: number
   readonly slotCount: number
-  /** sha256 of the chat template text, lowercase hex. */
+  /** sha256 of what turns messages or texts into ids: the chat template's text, or an embedding model's vocabulary file; lowercase hex. */
   readonly templateDigest: string
   readonly stopIds: readonly number[]
+  /** Length of one embedding vector; 0 for a model that generates. */
+  readonly dimensions: number
 }
 
 export type GenerateRequest = {
@@ -53,17 +65,24 @@ export type GenerateRequest = {
   /** 32 bytes: SHA-256("cfab/seed/v1" || jobId || seedNonce); ignored by `llama`. */
   readonly seed: Uint8Array
   readonly maxTokens: number
+  /** Generation ends with `stop` after the token that completes one of these; the output's text still contains it. At most 4. */
+  readonly stop: readonly string[]
+  /** 0..20 alternatives wanted for each token; absent: no `details` at all. */
+  readonly topLogprobs?: number
 }
+
+/** A token as it may be shown. `text` is empty where its bytes are part of a character that other tokens complete. */
+export type TokenChance = { readonly id: number; readonly text: string; readonly logprob: number }
+export type TokenDetail = TokenChance & { readonly top: readonly TokenChance[] }
 
 /** One step's tokens of one sequence. Concatenated `text` is the output's text; a character is never split over two batches. */
 export type TokenBatch = {
   readonly slot: number
   readonly ids: readonly number[]
-  /**
-   * Natural-log probability of each id, same length as `ids`: for gumbel-v1 under the model at temperature 1 over its top-64, for
-   * `llama` under its own sampler chain.
-   */
+  /** Natural-log probability of each id under the model at temperature 1 over its top-64, same length as `ids`. */
   readonly logprobs: readonly number[]
+  /** One for each id, when the request asked for them: the worker's own claim, not part of what it commits to. */
+  readonly details?: readonly TokenDetail[]
   readonly text: string
   /** Present on the last batch only. */
   readonly finish?: FinishReason
@@ -87,6 +106,9 @@ export type AuditPosition = {
   readonly topIds: readonly number[]
   readonly topLogits: readonly number[]
 }
+
+/** Unit vectors in the order of the texts, and how many tokens each text took. */
+export type Embedded = { readonly vectors: readonly Float32Array[]; readonly tokenCounts: readonly number[] }
 
 export type BackendMetrics = {
   readonly slotsBusy: number
@@ -116,7 +138,13 @@ export interface Backend {
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch>
   /** One position for each output id. `llama` sampling cannot be replayed: CF_MODEL_UNSUPPORTED. Rejects with the signal's reason. */
   audit(request: AuditRequest, signal: AbortSignal): Promise<readonly AuditPosition[]>
-  embed(texts: readonly string[], signal: AbortSignal): Promise<readonly Float32Array[]>
+  /**
+   * Calls that come together are computed together; the same text gives the same bytes alone and in any batch within 1e-6.
+   *
+   * @throws FabricError CF_JOB_CONTEXT_EXCEEDED for a text longer than the model reads (never cut in silence), CF_MODEL_UNSUPPORTED
+   *         when the model generates instead
+   */
+  embed(texts: readonly string[], signal: AbortSignal): Promise<Embedded>
   /** Resolves when every generation, running or waiting, has ended as `aborted`; the model stays loaded. */
   abort(): Promise<void>
   metrics(): Promise<BackendMetrics>

@@ -10,6 +10,7 @@ import type {
   AuditRequest,
   BackendMetrics,
   ChatMessage,
+  Embedded,
   GenerateRequest,
   LoadedModel,
   LoadRequest,
@@ -23,8 +24,9 @@ export type DaemonFrame =
   | { readonly type: 'tokenize'; readonly call: number; readonly text: string; readonly parseSpecial: boolean }
   | { readonly type: 'generate'; readonly call: number; readonly request: GenerateRequest }
   | { readonly type: 'audit'; readonly call: number; readonly request: AuditRequest }
+  | { readonly type: 'embed'; readonly call: number; readonly texts: readonly string[] }
   | { readonly type: 'metrics'; readonly call: number }
-  /** Ends the generation or audit `call`. */
+  /** Ends the generation, audit or embedding `call`. */
   | { readonly type: 'cancel'; readonly call: number }
   | { readonly type: 'abort'; readonly call: number }
 
@@ -35,13 +37,24 @@ export type HostFrame =
   | { readonly type: 'rendered'; readonly call: number; readonly text: string }
   | { readonly type: 'tokenized'; readonly call: number; readonly ids: Uint32Array }
   | { readonly type: 'audited'; readonly call: number; readonly positions: readonly AuditPosition[] }
+  | { readonly type: 'embedded'; readonly call: number; readonly embedded: Embedded }
   | { readonly type: 'measured'; readonly call: number; readonly metrics: BackendMetrics }
   | { readonly type: 'aborted'; readonly call: number }
   | { readonly type: 'failed'; readonly call: number; readonly code: ErrorCode; readonly detail: ErrorDetail }
   | { readonly type: 'step'; readonly batches: readonly CallBatch[] }
 
-const DAEMON_TYPES = new Set(['load', 'render', 'tokenize', 'generate', 'audit', 'metrics', 'cancel', 'abort'])
-const HOST_TYPES = new Set(['loaded', 'rendered', 'tokenized', 'audited', 'measured', 'aborted', 'failed', 'step'])
+const DAEMON_TYPES = new Set(['load', 'render', 'tokenize', 'generate', 'audit', 'embed', 'metrics', 'cancel', 'abort'])
+const HOST_TYPES = new Set([
+  'loaded',
+  'rendered',
+  'tokenized',
+  'audited',
+  'embedded',
+  'measured',
+  'aborted',
+  'failed',
+  'step',
+])
 
 /** Both ends are this program in one version, so a frame's type says enough about its fields. */
 export function parseDaemonFrame(value: unknown): DaemonFrame | undefined {

@@ -4,16 +4,17 @@
  * It holds nothing that a restart cannot rebuild, so whatever it does not expect ends it at once, and it never outlives its daemon.
  */
 import { FabricError } from '../core/errors.ts'
-import { invariant, unreachable } from '../core/invariant.ts'
-import { AuditRun } from './audit-run.ts'
+import { invariant } from '../core/invariant.ts'
 import type { BackendMetrics } from './backend.ts'
 import { type DaemonFrame, type HostFrame, parseDaemonFrame } from './frames.ts'
-import { GenerateRun } from './generate-run.ts'
-import { type LlamaEngine, openLlama } from './llama.ts'
-import { Lockstep } from './lockstep.ts'
+import type { Hosted } from './hosted.ts'
+import { hostLlama } from './llama-hosted.ts'
+import { hostOnnx } from './onnx-hosted.ts'
 
-let engine: LlamaEngine | undefined
-let lockstep: Lockstep | undefined
+const OPEN = { gguf: hostLlama, onnx: hostOnnx }
+const NOTHING = { slotsBusy: 0, slotCount: 0, tokensDecoded: 0, tokensPrefilled: 0 }
+
+let hosted: Hosted | undefined
 
 function send(frame: HostFrame): void {
   if (process.connected) process.send?.(frame)
@@ -26,51 +27,21 @@ function die(): never {
 }
 
 /** Once in a host's life: another model gets another process. */
-async function load(frame: Extract<DaemonFrame, { type: 'load' }>): Promise<void> {
-  engine = await openLlama(frame.request, frame.verified)
-  lockstep = new Lockstep(engine, (batches) => send({ type: 'step', batches }))
-  send({ type: 'loaded', call: frame.call, model: engine.model, verified: engine.verified })
+async function load({ call, request, verified }: Extract<DaemonFrame, { type: 'load' }>): Promise<void> {
+  hosted = await OPEN[request.format](request, verified, send)
+  send({ type: 'loaded', call, model: hosted.model, verified: hosted.verified })
 }
 
 function metrics(): BackendMetrics {
-  return {
-    slotsBusy: lockstep?.slotsBusy ?? 0,
-    slotCount: engine?.slotCount ?? 0,
-    tokensDecoded: lockstep?.tokensDecoded ?? 0,
-    tokensPrefilled: lockstep?.tokensPrefilled ?? 0,
-    residentBytes: process.memoryUsage.rss(),
-  }
+  return { ...(hosted?.metrics() ?? NOTHING), residentBytes: process.memoryUsage.rss() }
 }
 
 async function answer(frame: DaemonFrame): Promise<void> {
   if (frame.type === 'load') return load(frame)
   if (frame.type === 'metrics') return send({ type: 'measured', call: frame.call, metrics: metrics() })
-  if (frame.type === 'cancel') return lockstep?.cancel(frame.call)
-  if (engine === undefined || lockstep === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
-  return compute(frame, engine, lockstep)
-}
-
-async function compute(
-  frame: Exclude<DaemonFrame, { type: 'load' | 'metrics' | 'cancel' }>,
-  model: LlamaEngine,
-  driver: Lockstep,
-): Promise<void> {
-  const { call } = frame
-  switch (frame.type) {
-    case 'render':
-      return send({ type: 'rendered', call, text: model.render(frame.messages) })
-    case 'tokenize':
-      return send({ type: 'tokenized', call, ids: model.tokenize(frame.text, frame.parseSpecial) })
-    case 'generate':
-      return driver.add(new GenerateRun(call, frame.request, model.model, model.detokenize))
-    case 'audit':
-      return driver.add(new AuditRun(call, frame.request, (positions) => send({ type: 'audited', call, positions })))
-    case 'abort':
-      await driver.abort()
-      return send({ type: 'aborted', call })
-    default:
-      return unreachable(frame)
-  }
+  if (frame.type === 'cancel') return hosted?.cancel(frame.call)
+  if (hosted === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
+  return hosted.answer(frame)
 }
 
 async function handle(value: unknown): Promise<void> {

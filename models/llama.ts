@@ -4,7 +4,7 @@ import { FabricError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { LoadedModel, LoadRequest } from './backend.ts'
 import type { StepEngine } from './lockstep.ts'
-import { batchTokens, estimateBytes, GARBAGE_BYTES_MAX } from './memory.ts'
+import { batchTokens, estimateBytes, GARBAGE_BYTES_MAX, shapeOf } from './memory.ts'
 import { verifyModelFile } from './model-file.ts'
 import { createPrompter, type Prompter } from './prompt.ts'
 import type { Candidates, Step } from './run.ts'
@@ -67,6 +67,7 @@ export async function openLlama(request: LoadRequest, verified: string): Promise
     slotCount: request.slotCount,
     templateDigest: prompter.templateDigest,
     stopIds: [...model.iterateAllTokens()].filter((id) => model.isEogToken(id)),
+    dimensions: 0,
   }
   return {
     model: loaded,
@@ -97,7 +98,7 @@ async function checkHeader(library: Library, request: LoadRequest, fileBytes: nu
   const trained = info.architectureMetadata?.context_length
   if (trained === undefined) throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'header_invalid' })
   const contextTokens = Math.min(request.contextTokens, trained)
-  const bytes = estimateBytes(info, fileBytes, { ...request, contextTokens })
+  const bytes = estimateBytes(shapeOf(info), fileBytes, { ...request, contextTokens })
   const { memoryBytesMax } = request
   if (bytes > memoryBytesMax) throw new FabricError('CF_MODEL_OUT_OF_MEMORY', { bytes, memoryBytesMax })
   return contextTokens
@@ -160,7 +161,7 @@ function tokenize(model: LlamaModel, text: string, parseSpecial: boolean): Uint3
 async function evaluate(sequence: LlamaContextSequence, step: Step, sweep: Sweep): Promise<readonly Candidates[]> {
   const last = step.ids.length - 1
   const input: StepInput[] = step.ids.map((id, index) =>
-    step.ask === 'all' || (step.ask === 'last' && index === last) ? question(id, step) : tokenOf(id),
+    step.ask === 'all' || (step.ask === 'last' && index === last) ? question(id) : tokenOf(id),
   )
   const results = await sequence.controlledEvaluate(input)
   const found = results.flatMap((result) => (result === undefined ? [] : [candidatesOf(result.next)]))
@@ -185,27 +186,14 @@ function createSweep(vocabSize: number): Sweep {
 }
 
 /** Why temperature 1 and top-k 64 alone: logits stay unscaled, and only 64 of the vocabulary are sorted and copied. */
-function question(id: number, { sampling }: Step): StepInput {
-  if (sampling === undefined) {
-    const logits = { filter: { tokens: [], includeTop: CANDIDATES } }
-    const options = { temperature: 1, topK: CANDIDATES, topP: 1, minP: 0, seed: 1 }
-    return [tokenOf(id), { generateNext: { logits, options } }]
-  }
-  const { temperature, topK, topP, minP, seed } = sampling
-  const options = { temperature, topK, topP, minP, seed }
-  return [tokenOf(id), { generateNext: { token: true, confidence: true, options } }]
+function question(id: number): StepInput {
+  const logits = { filter: { tokens: [], includeTop: CANDIDATES } }
+  const options = { temperature: 1, topK: CANDIDATES, topP: 1, minP: 0, seed: 1 }
+  return [tokenOf(id), { generateNext: { logits, options } }]
 }
 
-function candidatesOf(next: {
-  readonly token?: Token | null
-  readonly confidence?: number
-  readonly logits?: ReadonlyMap<Token, number>
-}): Candidates {
-  const { token, confidence: probability, logits = new Map<Token, number>() } = next
-  const listed = { ids: [...logits.keys()], logits: [...logits.values()] }
-  return token === undefined || token === null
-    ? listed
-    : { ...listed, sampled: { id: token, probability: probability ?? 1 } }
+function candidatesOf({ logits = new Map() }: { readonly logits?: ReadonlyMap<Token, number> }): Candidates {
+  return { ids: [...logits.keys()], logits: [...logits.values()] }
 }
 
 function sequenceOf(sequences: readonly LlamaContextSequence[], slot: number): LlamaContextSequence {

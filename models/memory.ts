@@ -16,30 +16,46 @@ export function batchTokens(slotCount: number): number {
   return 64 + slotCount
 }
 
+/** What a model takes in memory besides its file. */
+export type ModelShape = {
+  /** Keys and values (f16) of one token in all layers, bytes. */
+  readonly keyValueBytes: number
+  /** Activations of one token of a batch, bytes. */
+  readonly activationBytes: number
+}
+
 /**
  * Sums file, key-value cache (f16), activations and process.
  *
  * @param fileBytes  size of the model file; it is mapped, and every page of it is read for every token
  */
-export function estimateBytes(info: GgufFileInfo, fileBytes: number, request: LoadRequest): number {
-  const cells = Math.ceil(request.contextTokens / CONTEXT_PADDING) * CONTEXT_PADDING * request.slotCount
+export function estimateBytes(
+  shape: ModelShape,
+  fileBytes: number,
+  { contextTokens, slotCount }: Pick<LoadRequest, 'contextTokens' | 'slotCount'>,
+): number {
+  const cells = Math.ceil(contextTokens / CONTEXT_PADDING) * CONTEXT_PADDING * slotCount
   return Math.ceil(
-    fileBytes + cells * cellBytes(info) + activationBytes(info, batchTokens(request.slotCount)) + PROCESS_BYTES,
+    fileBytes + cells * shape.keyValueBytes + batchTokens(slotCount) * shape.activationBytes + PROCESS_BYTES,
   )
 }
 
-/** Keys and values of one token in all layers. */
-function cellBytes(info: GgufFileInfo): number {
-  const { block_count: layers = 0, embedding_length: width = 0, attention } = info.architectureMetadata
+/** Reads the shape from a file's header. */
+export function shapeOf(info: GgufFileInfo): ModelShape {
+  const {
+    block_count: layers = 0,
+    embedding_length: width = 0,
+    feed_forward_length: inner,
+    attention,
+  } = info.architectureMetadata
   const heads = attention?.head_count ?? 1
   const keyed = attention?.head_count_kv ?? heads
   const headsOfLayers = Array.isArray(keyed) ? keyed.reduce((sum, count) => sum + count, 0) : keyed * layers
   const headWidth = width / heads
-  return headsOfLayers * ((attention?.key_length ?? headWidth) + (attention?.value_length ?? headWidth)) * F16_BYTES
-}
-
-function activationBytes(info: GgufFileInfo, tokens: number): number {
-  const { embedding_length: width = 0, feed_forward_length: inner = 0 } = info.architectureMetadata
   const vocabulary = info.metadata.tokenizer?.ggml?.tokens.length ?? 0
-  return tokens * F32_BYTES * (vocabulary + 4 * inner + 8 * width)
+  return {
+    keyValueBytes:
+      headsOfLayers * ((attention?.key_length ?? headWidth) + (attention?.value_length ?? headWidth)) * F16_BYTES,
+    activationBytes: F32_BYTES * (vocabulary + 4 * (inner ?? 0) + 8 * width),
+  }
 }

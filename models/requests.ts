@@ -6,6 +6,8 @@ import { CHUNK_TOKENS_MAX } from './schedule.ts'
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
 const SEED_BYTES = 32
+/** Either way, as the OpenAI API has it. */
+const PENALTY_MAX = 2
 const CONTEXT_TOKENS_MIN = 64
 const U32_MAX = 2 ** 32 - 1
 
@@ -14,8 +16,10 @@ export const THREAD_COUNT_MAX = 256
 
 /** @throws FabricError CF_CONFIG_INVALID */
 export function checkLoad(request: LoadRequest): void {
-  const { contextTokens, slotCount, threads, memoryBytesMax, digest } = request
+  const { format, tokenizer, contextTokens, slotCount, threads, memoryBytesMax, digest } = request
   const wrong =
+    (!['gguf', 'onnx'].includes(format) && 'format') ||
+    (format === 'onnx' && !SHA256_HEX.test(tokenizer?.digest ?? '') && 'tokenizer') ||
     (!SHA256_HEX.test(digest) && 'digest') ||
     (!isWithin(contextTokens, CONTEXT_TOKENS_MIN, LIMITS.promptTokensMax + LIMITS.maxTokensMax) && 'contextTokens') ||
     (!isWithin(slotCount, 1, SLOT_COUNT_MAX) && 'slotCount') ||
@@ -24,9 +28,21 @@ export function checkLoad(request: LoadRequest): void {
   if (wrong) throw new FabricError('CF_CONFIG_INVALID', { field: wrong })
 }
 
-/** @throws FabricError CF_JOB_INVALID, CF_JOB_CONTEXT_EXCEEDED */
+/**
+ * Models either generate or embed.
+ *
+ * @throws FabricError CF_MODEL_UNSUPPORTED
+ */
+export function checkOperation(operation: 'render' | 'generate' | 'audit' | 'embed', model: LoadedModel): void {
+  if ((operation === 'embed') !== model.dimensions > 0) throw new FabricError('CF_MODEL_UNSUPPORTED', { operation })
+}
+
+/** @throws FabricError CF_MODEL_UNSUPPORTED, CF_JOB_INVALID, CF_JOB_CONTEXT_EXCEEDED */
 export function checkGenerate(request: GenerateRequest, model: LoadedModel): void {
+  checkOperation('generate', model)
   checkSampling(request.sampling, request.seed)
+  checkStop(request.stop)
+  if (!isWithin(request.topLogprobs ?? 0, 0, LIMITS.topLogprobsCountMax)) refuse('topLogprobs')
   if (!isWithin(request.maxTokens, 1, LIMITS.maxTokensMax)) refuse('maxTokens')
   checkIds(request.promptIds, model, 'promptIds')
   checkRoom(request.promptIds.length + request.maxTokens, model)
@@ -34,6 +50,7 @@ export function checkGenerate(request: GenerateRequest, model: LoadedModel): voi
 
 /** @throws FabricError CF_JOB_INVALID, CF_JOB_CONTEXT_EXCEEDED, CF_MODEL_UNSUPPORTED when the sampling cannot be replayed */
 export function checkAudit(request: AuditRequest, model: LoadedModel): void {
+  checkOperation('audit', model)
   if (request.sampling.kind !== 'gumbel-v1')
     throw new FabricError('CF_MODEL_UNSUPPORTED', { sampling: request.sampling.kind })
   checkSampling(request.sampling, request.seed)
@@ -44,6 +61,23 @@ export function checkAudit(request: AuditRequest, model: LoadedModel): void {
   const sum = chunks.reduce((total, chunk) => total + chunk, 0)
   if (!chunks.every((chunk) => isWithin(chunk, 1, CHUNK_TOKENS_MAX)) || sum !== request.promptIds.length)
     refuse('chunks')
+}
+
+/**
+ * What needs no tokens to be refused: the host counts those.
+ *
+ * @throws FabricError CF_MODEL_UNSUPPORTED, CF_JOB_INVALID
+ */
+export function checkEmbed(texts: readonly string[], model: LoadedModel): void {
+  checkOperation('embed', model)
+  if (!isWithin(texts.length, 1, LIMITS.embeddingTextCountMax)) refuse('texts')
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  if (bytes > LIMITS.payloadBytesMax) refuse('texts')
+}
+
+function checkStop(stop: readonly string[]): void {
+  const areFine = stop.every((text) => isWithin(Buffer.byteLength(text), 1, LIMITS.stopBytesMax))
+  if (!areFine || stop.length > LIMITS.stopCountMax) refuse('stop')
 }
 
 function checkSampling(sampling: SamplingSpec, seed: Uint8Array): void {
@@ -57,6 +91,8 @@ function checkSampling(sampling: SamplingSpec, seed: Uint8Array): void {
   if (!isWithin(sampling.topK, 0, U32_MAX)) refuse('topK')
   if (!(sampling.topP >= 0 && sampling.topP <= 1)) refuse('topP')
   if (!(sampling.minP >= 0 && sampling.minP <= 1)) refuse('minP')
+  if (!(Math.abs(sampling.frequencyPenalty) <= PENALTY_MAX)) refuse('frequencyPenalty')
+  if (!(Math.abs(sampling.presencePenalty) <= PENALTY_MAX)) refuse('presencePenalty')
   if (!isWithin(sampling.seed, 0, U32_MAX)) refuse('seed')
 }
 

@@ -6,23 +6,29 @@ import type {
   Backend,
   BackendMetrics,
   ChatMessage,
+  Embedded,
   GenerateRequest,
   LoadedModel,
   LoadRequest,
   TokenBatch,
 } from '../../models/backend.ts'
-import { checkAudit, checkGenerate, checkLoad } from '../../models/requests.ts'
+import { checkAudit, checkEmbed, checkGenerate, checkLoad, checkOperation } from '../../models/requests.ts'
 import { promptSchedule } from '../../models/schedule.ts'
+import type { Clock } from '../runtime/ports.ts'
+import { withinMs } from './deadline.ts'
 import type { HostProcess } from './host-process.ts'
 import { type HostPorts, type HostState, HostSupervisor, type SupervisorOptions } from './supervisor.ts'
 
 export type HostBackendOptions = SupervisorOptions & {
-  /** Generations and audits that may wait for a slot beyond those that run. */
+  /** Calls that compute and may wait beyond those that run. */
   readonly waitingCountMax: number
+  /** How long `close` waits for embeddings. */
+  readonly drainMs: number
 }
 
 export const HOST_DEFAULTS: HostBackendOptions = {
   waitingCountMax: 32,
+  drainMs: 5_000,
   loadMs: 300_000,
   readyMs: 30_000,
   silenceMs: 120_000,
@@ -37,11 +43,16 @@ const ABORTED: TokenBatch = { slot: 0, ids: [], logprobs: [], text: '', finish: 
 
 export class HostBackend implements Backend {
   readonly #waitingCountMax: number
+  readonly #drainMs: number
+  readonly #clock: Clock
   readonly #supervisor: HostSupervisor
+  readonly #embedding = new Set<Promise<Embedded>>()
   #admitted = 0
 
   constructor(options: HostBackendOptions, ports: HostPorts) {
     this.#waitingCountMax = options.waitingCountMax
+    this.#drainMs = options.drainMs
+    this.#clock = ports.clock
     this.#supervisor = new HostSupervisor(options, ports)
   }
 
@@ -64,6 +75,7 @@ export class HostBackend implements Backend {
   }
 
   async render(messages: readonly ChatMessage[]): Promise<string> {
+    checkOperation('render', this.#supervisor.model())
     const host = await this.#supervisor.whenReady()
     return host.ask(
       (call) => ({ type: 'render', call, messages }),
@@ -112,10 +124,18 @@ export class HostBackend implements Backend {
     }
   }
 
-  /** llama.cpp runs generating models here; encoders have their own backend. */
-  async embed(): Promise<readonly Float32Array[]> {
-    this.#supervisor.model()
-    throw new FabricError('CF_MODEL_UNSUPPORTED', { operation: 'embed' })
+  async embed(texts: readonly string[], signal: AbortSignal): Promise<Embedded> {
+    const model = this.#supervisor.model()
+    checkEmbed(texts, model)
+    this.#admit(model)
+    const work = this.#embedOn(texts, signal)
+    this.#embedding.add(work)
+    try {
+      return await work
+    } finally {
+      this.#embedding.delete(work)
+      this.#admitted -= 1
+    }
   }
 
   async abort(): Promise<void> {
@@ -136,8 +156,22 @@ export class HostBackend implements Backend {
     )
   }
 
+  /** Texts that are being embedded get their vectors first; nothing new is taken meanwhile. */
   async close(): Promise<void> {
-    await this.#supervisor.close()
+    const work = Promise.allSettled(this.#embedding)
+    const drained = withinMs(this.#clock, this.#drainMs, work)
+    await this.#supervisor.close(drained)
+  }
+
+  async #embedOn(texts: readonly string[], signal: AbortSignal): Promise<Embedded> {
+    const host = await this.#supervisor.whenReady(signal)
+    const { vectors, tokenCounts } = await host.ask(
+      (call) => ({ type: 'embed', call, texts }),
+      (frame) => (frame.type === 'embedded' ? frame.embedded : undefined),
+      signal,
+    )
+    // They lie in the frame that brought them: whoever keeps one would keep them all.
+    return { vectors: vectors.map((vector) => vector.slice()), tokenCounts }
   }
 
   #admit(model: LoadedModel): void {

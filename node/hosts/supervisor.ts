@@ -99,9 +99,11 @@ export class HostSupervisor {
     return this.ready
   }
 
-  async close(): Promise<void> {
+  /** @param drained  what is worth waiting for before the host is killed; new calls are refused at once */
+  async close(drained: Promise<unknown> = Promise.resolve()): Promise<void> {
     if (!this.#closing.signal.aborted) this.#closing.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN'))
     this.#ready.resolve()
+    await drained
     await this.#host?.kill()
   }
 

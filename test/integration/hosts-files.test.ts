@@ -98,10 +98,13 @@ test(
       const { backend } = createHost()
       const model = await backend.load({
         ...TINY_LOAD,
+        format: entry.format,
         path: entry.path,
         digest: entry.digest,
         contextTokens: 1_000_000 / 4,
+        ...(entry.tokenizer === undefined ? {} : { tokenizer: entry.tokenizer }),
       })
+      assert.is(model.dimensions, entry.dimensions)
       assert.is(model.templateDigest, entry.templateDigest)
       assert.is(model.contextTokens, entry.contextTokens)
       await backend.close()
@@ -130,6 +133,7 @@ test(
       sampling,
       seed: new Uint8Array(32).fill(seed),
       maxTokens: 120,
+      stop: [],
     }))
     const meanOf = async (file: string): Promise<number> => {
       const path = fileURLToPath(new URL(`../../models/data/${file}`, import.meta.url))

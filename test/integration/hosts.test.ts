@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 import type { GenerateRequest, TokenBatch } from '../../models/backend.ts'
 import type { HostBackend } from '../../node/hosts/host-backend.ts'
 import type { HostState } from '../../node/hosts/supervisor.ts'
-import { type Answer, answerOf, GREEDY, NEVER, promptOf } from '../support/ask-backend.ts'
+import { type Answer, answerOf, GREEDY, LLAMA, NEVER, promptOf } from '../support/ask-backend.ts'
 import { codeOf } from '../support/error-code.ts'
 import { closeHosts, createHost, TINY_LOAD } from '../support/host.ts'
 import { tempFolder } from '../support/temp-folder.ts'
@@ -24,14 +24,14 @@ function wait(ms: number): Promise<void> {
 
 async function requestOf(backend: HostBackend, content: string, maxTokens = 64): Promise<GenerateRequest> {
   const promptIds = await promptOf(backend, [{ role: 'user', content }])
-  return { promptIds, sampling: GREEDY, seed: new Uint8Array(32), maxTokens }
+  return { promptIds, sampling: GREEDY, seed: new Uint8Array(32), maxTokens, stop: [] }
 }
 
 /** A request that runs to its length: hot enough never to find the end. */
 async function endless(backend: HostBackend): Promise<GenerateRequest> {
   return {
     ...(await requestOf(backend, 'Tell me a story.', 900)),
-    sampling: { kind: 'llama', temperature: 2, topK: 0, topP: 1, minP: 0, seed: 7 },
+    sampling: { ...LLAMA, temperature: 2, seed: 7 },
   }
 }
 
@@ -183,6 +183,25 @@ test(
     assert.is((await ask(backend, CAPITAL)).finish, 'stop')
     assert.is(await codeOf(backend.load({ ...TINY_LOAD, path: '/nowhere.gguf' })), 'CF_MODEL_LOAD_FAILED')
     assert.is(await codeOf(ask(backend, CAPITAL)), 'CF_MODEL_UNKNOWN')
+    await backend.close()
+  }),
+)
+
+test(
+  'a penalty makes the model say less again of what it said, and a negative one more',
+  within(20_000, async () => {
+    const { backend } = createHost(SETTINGS)
+    await backend.load(TINY_LOAD)
+    const request = await requestOf(backend, 'Tell me a short story about a fox.', 150)
+    const repeated = async (frequencyPenalty: number): Promise<number> => {
+      const sampling = { ...LLAMA, temperature: 0, frequencyPenalty }
+      const { ids } = await answerOf(backend.generate({ ...request, sampling }, NEVER))
+      return 1 - new Set(ids).size / ids.length
+    }
+    const [without, greedy] = [await repeated(0), await answerOf(backend.generate(request, NEVER))]
+    assert.is(without, 1 - new Set(greedy.ids).size / greedy.ids.length)
+    assert.ok((await repeated(2)) < without)
+    assert.ok((await repeated(-2)) > without * 2)
     await backend.close()
   }),
 )

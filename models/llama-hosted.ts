@@ -1,0 +1,67 @@
+/** The compute host's side of a model that generates: every call becomes a run of the lock-step driver. */
+import { FabricError } from '../core/errors.ts'
+import { unreachable } from '../core/invariant.ts'
+import { AuditRun } from './audit-run.ts'
+import type { BackendMetrics, LoadedModel, LoadRequest } from './backend.ts'
+import { GenerateRun } from './generate-run.ts'
+import type { ComputeFrame, Hosted, Send } from './hosted.ts'
+import { type LlamaEngine, openLlama } from './llama.ts'
+import { Lockstep } from './lockstep.ts'
+
+class LlamaHosted implements Hosted {
+  readonly #engine: LlamaEngine
+  readonly #driver: Lockstep
+  readonly #send: Send
+
+  constructor(engine: LlamaEngine, send: Send) {
+    this.#engine = engine
+    this.#send = send
+    this.#driver = new Lockstep(engine, (batches) => send({ type: 'step', batches }))
+  }
+
+  get model(): LoadedModel {
+    return this.#engine.model
+  }
+
+  get verified(): string {
+    return this.#engine.verified
+  }
+
+  async answer(frame: ComputeFrame): Promise<void> {
+    const { call } = frame
+    const { model, render, tokenize, detokenize } = this.#engine
+    switch (frame.type) {
+      case 'render':
+        return this.#send({ type: 'rendered', call, text: render(frame.messages) })
+      case 'tokenize':
+        return this.#send({ type: 'tokenized', call, ids: tokenize(frame.text, frame.parseSpecial) })
+      case 'generate':
+        return this.#driver.add(new GenerateRun(call, frame.request, model, detokenize))
+      case 'audit':
+        return this.#driver.add(
+          new AuditRun(call, frame.request, (positions) => this.#send({ type: 'audited', call, positions })),
+        )
+      case 'embed':
+        throw new FabricError('CF_MODEL_UNSUPPORTED', { operation: frame.type })
+      case 'abort':
+        await this.#driver.abort()
+        return this.#send({ type: 'aborted', call })
+      default:
+        return unreachable(frame)
+    }
+  }
+
+  cancel(call: number): void {
+    this.#driver.cancel(call)
+  }
+
+  metrics(): Omit<BackendMetrics, 'residentBytes'> {
+    const { slotsBusy, tokensDecoded, tokensPrefilled } = this.#driver
+    return { slotsBusy, slotCount: this.#engine.slotCount, tokensDecoded, tokensPrefilled }
+  }
+}
+
+/** @throws FabricError as openLlama */
+export async function hostLlama(request: LoadRequest, verified: string, send: Send): Promise<Hosted> {
+  return new LlamaHosted(await openLlama(request, verified), send)
+}
