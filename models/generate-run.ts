@@ -1,11 +1,14 @@
-/** A generation: the prompt in its committed chunks, then one token a step until a stop token or the length. */
-import { chooseToken } from '../core/verification/gumbel.ts'
-import type { GenerateRequest, LoadedModel } from './backend.ts'
+/** A generation: the prompt in its committed chunks, then one token a step until a stop token, a stop string or the length. */
+import { chooseToken, topPlaces } from '../core/verification/gumbel.ts'
+import type { FinishReason, GenerateRequest, LoadedModel, TokenBatch, TokenChance } from './backend.ts'
 import { type Candidates, Chunks, type Progress, type Run, type Step } from './run.ts'
+import { sampleToken } from './sampler.ts'
 import { promptSchedule } from './schedule.ts'
-import { type Detokenize, TextStream } from './text-stream.ts'
+import { StopScanner } from './stop-scanner.ts'
+import { type Detokenize, REPLACEMENT, TextStream } from './text-stream.ts'
 
-const MIX = 0x9e3779b1
+/** Ids before a token that decide how it reads: whether a leading space belongs to it. */
+const BEFORE_IDS = 4
 
 export class GenerateRun implements Run {
   readonly call: number
@@ -13,53 +16,78 @@ export class GenerateRun implements Run {
   readonly #request: GenerateRequest
   readonly #stopIds: readonly number[]
   readonly #prompt: Chunks
+  readonly #detokenize: Detokenize
   readonly #text: TextStream
+  readonly #stop: StopScanner
+  /** Of the output alone, for penalties. */
+  readonly #counts = new Map<number, number>()
+  #before: readonly number[]
   #last = 0
   #count = 0
 
   constructor(call: number, request: GenerateRequest, model: LoadedModel, detokenize: Detokenize) {
+    const before = [...request.promptIds.subarray(-BEFORE_IDS)]
     this.call = call
     this.#request = request
     this.#stopIds = model.stopIds
     this.#prompt = new Chunks(request.promptIds, promptSchedule(request.promptIds.length))
-    this.#text = new TextStream(detokenize, [...request.promptIds.subarray(-8)])
+    this.#detokenize = detokenize
+    this.#text = new TextStream(detokenize, before)
+    this.#stop = new StopScanner(request.stop)
+    this.#before = before
   }
 
   next(): Step {
     const ids = this.#prompt.left > 0 ? this.#prompt.take() : [this.#last]
-    if (this.#prompt.left > 0) return { ids, ask: 'none' }
-    const { sampling } = this.#request
-    return sampling.kind === 'gumbel-v1' ? { ids, ask: 'last' } : { ids, ask: 'last', sampling: this.#seeded(sampling) }
+    return { ids, ask: this.#prompt.left > 0 ? 'none' : 'last' }
   }
 
   take(candidates: readonly Candidates[]): Progress {
     const [found] = candidates
     if (found === undefined) return { ended: false }
-    const { id, logprob } = this.#choose(found)
-    this.#last = id
+    const id = this.#choose(found)
+    const details = this.#detail(found, id)
     this.#count += 1
-    const stopped = this.#stopIds.includes(id)
-    const ended = stopped || this.#count === this.#request.maxTokens
-    const text = (stopped ? '' : this.#text.push(id)) + (ended ? this.#text.end() : '')
-    const batch = { ids: [id], logprobs: [logprob], text }
-    return ended ? { batch: { ...batch, finish: stopped ? 'stop' : 'length' }, ended } : { batch, ended }
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
+    this.#last = id
+    this.#before = [...this.#before, id].slice(-BEFORE_IDS)
+    const { text, finish } = this.#say(id)
+    const batch: Progress['batch'] = { ids: [id], logprobs: [logprobOf(found, id)], ...details, text }
+    return finish === undefined ? { batch, ended: false } : { batch: { ...batch, finish }, ended: true }
   }
 
   cancel(): Progress {
     return { batch: { ids: [], logprobs: [], text: this.#text.end(), finish: 'aborted' }, ended: true }
   }
 
-  #choose(found: Candidates): { readonly id: number; readonly logprob: number } {
+  #choose(found: Candidates): number {
     const { sampling, seed } = this.#request
-    if (found.sampled !== undefined) return { id: found.sampled.id, logprob: Math.log(found.sampled.probability) }
-    if (sampling.kind !== 'gumbel-v1') return { id: found.ids[0] ?? 0, logprob: 0 }
-    const id = chooseToken(found.ids, found.logits, sampling.topK, sampling.temperatureMilli / 1000, seed, this.#count)
-    return { id, logprob: logprobOf(found, id) }
+    if (sampling.kind === 'llama') return sampleToken(found, sampling, this.#counts, this.#count)
+    return chooseToken(found.ids, found.logits, sampling.topK, sampling.temperatureMilli / 1000, seed, this.#count)
   }
 
-  /** Why a seed for each position: the engine makes a new sampler for every step, and one seed would draw one number for ever. */
-  #seeded<T extends { readonly seed: number }>(sampling: T): T {
-    return { ...sampling, seed: (sampling.seed + Math.imul(this.#count + 1, MIX)) >>> 0 }
+  /** What may be shown of the token, and whether it is the last. A stop token's own text is not part of the output. */
+  #say(id: number): { readonly text: string; readonly finish: FinishReason | undefined } {
+    if (this.#stopIds.includes(id)) return { text: this.#text.end(), finish: 'stop' }
+    const isFull = this.#count === this.#request.maxTokens
+    const said = this.#text.push(id)
+    const isStopped = this.#stop.push(said)
+    if (!isStopped && !isFull) return { text: said, finish: undefined }
+    const rest = this.#text.end()
+    return { text: said + rest, finish: isStopped || this.#stop.push(rest) ? 'stop' : 'length' }
+  }
+
+  #detail(found: Candidates, id: number): Pick<TokenBatch, 'details'> {
+    const { topLogprobs } = this.#request
+    if (topLogprobs === undefined) return {}
+    const shown = (of: number): TokenChance => ({ id: of, text: this.#textOf(of), logprob: logprobOf(found, of) })
+    const best = topPlaces(found.ids, found.logits, topLogprobs).flatMap((place) => found.ids[place] ?? [])
+    return { details: [{ ...shown(id), top: best.map(shown) }] }
+  }
+
+  #textOf(id: number): string {
+    const text = this.#detokenize([id], this.#before)
+    return text.includes(REPLACEMENT) ? '' : text
   }
 }
 

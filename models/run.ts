@@ -1,11 +1,10 @@
 /** One sequence's work for the lock-step driver, as forward passes: what to feed, where candidates are wanted, what follows. */
-import type { SamplingSpec, TokenBatch } from './backend.ts'
+import type { TokenBatch } from './backend.ts'
 
-/** The 64 best tokens after one input token, best first; `llama` sampling adds its own choice. */
+/** The 64 best tokens after one input token, best first. */
 export type Candidates = {
   readonly ids: readonly number[]
   readonly logits: readonly number[]
-  readonly sampled?: { readonly id: number; readonly probability: number }
 }
 
 export type Step = {
@@ -13,8 +12,6 @@ export type Step = {
   readonly ids: readonly number[]
   /** After which of them candidates are wanted. */
   readonly ask: 'none' | 'last' | 'all'
-  /** Let the engine choose; absent for gumbel-v1, where the caller does. */
-  readonly sampling?: Extract<SamplingSpec, { kind: 'llama' }>
 }
 
 export type Progress = {

@@ -4,7 +4,7 @@
 export type Detokenize = (ids: readonly number[], before: readonly number[]) => string
 
 /** What decoders put for bytes that are no character, or not yet one: one for a whole unfinished character. */
-const REPLACEMENT = '\ufffd'
+export const REPLACEMENT = '\ufffd'
 /** Bytes that never become a character are let go after this many ids. */
 const HELD_IDS_MAX = 64
 const BEFORE_IDS = 4

@@ -1,6 +1,6 @@
 /** The part of the Backend contract that is about audits. */
 import * as assert from 'uvu/assert'
-import { answerOf, GREEDY, NEVER, promptOf, requestOf, WARM } from '../support/ask-backend.ts'
+import { answerOf, GREEDY, LLAMA, NEVER, promptOf, requestOf, WARM } from '../support/ask-backend.ts'
 import { codeOf } from '../support/error-code.ts'
 import { within } from '../support/within.ts'
 import type { BackendTest, BackendUnderTest } from './backend.suite.ts'
@@ -46,11 +46,10 @@ export function auditTests(test: BackendTest, { limitMs }: BackendUnderTest): vo
     within(limitMs, async () => {
       const ids = Uint32Array.of(5, 6, 7)
       const fine = { ...requestOf(ids), outputIds: ids, chunks: [3] }
-      const llama = { kind: 'llama', temperature: 1, topK: 40, topP: 1, minP: 0, seed: 1 } as const
       for (const chunks of [[2], [4], [], [3, 0], [64]])
         assert.is(await codeOf(backend.audit({ ...fine, chunks }, NEVER)), 'CF_JOB_INVALID')
       assert.is(await codeOf(backend.audit({ ...fine, outputIds: new Uint32Array() }, NEVER)), 'CF_JOB_INVALID')
-      assert.is(await codeOf(backend.audit({ ...fine, sampling: llama }, NEVER)), 'CF_MODEL_UNSUPPORTED')
+      assert.is(await codeOf(backend.audit({ ...fine, sampling: LLAMA }, NEVER)), 'CF_MODEL_UNSUPPORTED')
       assert.match(await codeOf(backend.audit(fine, AbortSignal.abort())), 'AbortError')
     })())
 }

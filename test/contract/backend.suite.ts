@@ -6,6 +6,7 @@ import {
   type Answer,
   answerOf,
   GREEDY,
+  LLAMA,
   NEVER,
   promptOf,
   requestOf,
@@ -16,6 +17,7 @@ import {
 import { codeOf } from '../support/error-code.ts'
 import { within } from '../support/within.ts'
 import { auditTests } from './backend-audit.suite.ts'
+import { outputTests } from './backend-output.suite.ts'
 
 export type BackendUnderTest = {
   /** A backend without a model. */
@@ -38,6 +40,7 @@ export function backendSuite(name: string, subject: BackendUnderTest): BackendTe
   textTests(test, subject)
   generateTests(test, subject)
   samplingTests(test, subject)
+  outputTests(test, subject)
   abortTests(test, subject)
   boundTests(test, subject)
   auditTests(test, subject)
@@ -83,6 +86,7 @@ function loadTests(test: BackendTest, { create, request, limitMs }: BackendUnder
       assert.is(await codeOf(backend.load({ ...request, memoryBytesMax: 1_000 })), 'CF_MODEL_OUT_OF_MEMORY')
       for (const wrong of [
         { digest: 'abc' },
+        { format: 'onnx' as const },
         { slotCount: 0 },
         { threads: 0 },
         { contextTokens: 1.5 },
@@ -239,7 +243,15 @@ function samplingTests(test: BackendTest, { limitMs }: BackendUnderTest): void {
     within(limitMs, async () => {
       const promptIds = await promptOf(backend)
       const say = (seed: number): Promise<Answer> => {
-        const sampling = { kind: 'llama', temperature: 1, topK: 100, topP: 0.95, minP: 0.01, seed } as const
+        const sampling = {
+          ...LLAMA,
+          topK: 100,
+          topP: 0.95,
+          minP: 0.01,
+          frequencyPenalty: 0.5,
+          presencePenalty: -0.5,
+          seed,
+        }
         return answerOf(backend.generate({ ...requestOf(promptIds), sampling }, NEVER))
       }
       const [first, same, ...others] = [await say(1), await say(1), await say(2), await say(3)]
@@ -323,7 +335,16 @@ function boundTests(test: BackendTest, { limitMs }: BackendUnderTest): void {
         { sampling: { ...WARM, topK: 41 } },
         { sampling: { ...WARM, topK: 0 } },
         { sampling: { ...WARM, temperatureMilli: -1 } },
-        { sampling: { kind: 'llama', temperature: Number.NaN, topK: 1, topP: 1, minP: 0, seed: 0 } },
+        { sampling: { ...LLAMA, temperature: Number.NaN } },
+        { sampling: { ...LLAMA, topP: 1.1 } },
+        { sampling: { ...LLAMA, frequencyPenalty: 2.1 } },
+        { sampling: { ...LLAMA, presencePenalty: Number.NaN } },
+        { stop: [''] },
+        { stop: ['日'.repeat(17)] },
+        { stop: ['a', 'b', 'c', 'd', 'e'] },
+        { topLogprobs: 21 },
+        { topLogprobs: -1 },
+        { topLogprobs: 0.5 },
       ]
       for (const part of wrong)
         assert.is(await codeOf(answerOf(backend.generate({ ...fine, ...part }, NEVER))), 'CF_JOB_INVALID')

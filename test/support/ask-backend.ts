@@ -4,6 +4,17 @@ import type { Backend, ChatMessage, GenerateRequest, TokenBatch } from '../../mo
 export const NEVER = new AbortController().signal
 export const GREEDY = { kind: 'gumbel-v1', temperatureMilli: 0, topK: 40 } as const
 export const WARM = { kind: 'gumbel-v1', temperatureMilli: 900, topK: 40 } as const
+/** All of its parameters off. */
+export const LLAMA = {
+  kind: 'llama',
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  seed: 1,
+} as const
 export const STORY: readonly ChatMessage[] = [{ role: 'user', content: 'Tell me a short story about a fox.' }]
 export const TOKENS = 40
 
@@ -30,5 +41,5 @@ export async function promptOf(backend: Backend, messages: readonly ChatMessage[
 }
 
 export function requestOf(promptIds: Uint32Array, seed = 1, maxTokens = TOKENS): GenerateRequest {
-  return { promptIds, sampling: WARM, seed: new Uint8Array(32).fill(seed), maxTokens }
+  return { promptIds, sampling: WARM, seed: new Uint8Array(32).fill(seed), maxTokens, stop: [] }
 }

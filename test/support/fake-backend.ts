@@ -1,5 +1,6 @@
 /**
- * A Backend without a model: bytes are its tokens, and its answers are drawn from a few words by a hash of the prompt and seed.
+ * A Backend without a model: bytes are its tokens (words, when it embeds), its answers are drawn from a few words by a hash of the prompt and seed, and its
+ * vectors from a hash of the text.
  * It waits, dies and lies on command.
  */
 import { createHash } from 'node:crypto'
@@ -11,14 +12,17 @@ import type {
   Backend,
   BackendMetrics,
   ChatMessage,
+  Embedded,
   GenerateRequest,
   LoadedModel,
   LoadRequest,
   TokenBatch,
+  TokenChance,
 } from '../../models/backend.ts'
-import { checkAudit, checkGenerate, checkLoad } from '../../models/requests.ts'
+import { checkAudit, checkEmbed, checkGenerate, checkLoad, checkOperation } from '../../models/requests.ts'
 import { promptSchedule } from '../../models/schedule.ts'
-import { TextStream } from '../../models/text-stream.ts'
+import { StopScanner } from '../../models/stop-scanner.ts'
+import { REPLACEMENT, TextStream } from '../../models/text-stream.ts'
 
 const START = 0
 const STOP = 1
@@ -46,6 +50,11 @@ const WORDS_MIN = 6
 const WORDS_SPREAD = 12
 /** What the fake says that its model needs. */
 const MODEL_BYTES = 1_000_000
+export const FAKE_DIMENSIONS = 16
+const EMBED_CONTEXT_TOKENS = 128
+/** Of the token that is said, and of any other. */
+const SAID_LOGPROB = -0.1
+const OTHER_LOGPROB = -4
 
 /** What happens to one generation. */
 export type Fault = {
@@ -66,6 +75,8 @@ export type FakeOptions = {
   readonly sleep: (ms: number) => Promise<void>
   /** Asked once for each generation, which are counted from 0. */
   readonly faultOf: (request: GenerateRequest, index: number) => Fault | undefined
+  /** What `embed` says of one text: a dishonest worker has another. */
+  readonly vectorOf: (text: string) => Float32Array
 }
 
 export const FAKE_DEFAULTS: FakeOptions = {
@@ -74,10 +85,12 @@ export const FAKE_DEFAULTS: FakeOptions = {
   contextTokens: 1_024,
   sleep: (ms) => new Promise((resolve) => (ms === 0 ? setImmediate(resolve) : setTimeout(resolve, ms))),
   faultOf: () => undefined,
+  vectorOf: hashVector,
 }
 
 export const FAKE_DIGEST = createHash('sha256').update('fake model').digest('hex')
 export const FAKE_LOAD: LoadRequest = {
+  format: 'gguf',
   path: '/fake.gguf',
   digest: FAKE_DIGEST,
   contextTokens: 1_024,
@@ -85,6 +98,16 @@ export const FAKE_LOAD: LoadRequest = {
   threads: 1,
   memoryBytesMax: 1_073_741_824,
   gpu: 'off',
+}
+
+export const FAKE_TOKENIZER_DIGEST = createHash('sha256').update('fake vocabulary').digest('hex')
+/** Loads the fake as a model that embeds. */
+export const FAKE_EMBED_LOAD: LoadRequest = {
+  ...FAKE_LOAD,
+  format: 'onnx',
+  path: '/fake.onnx',
+  contextTokens: EMBED_CONTEXT_TOKENS,
+  tokenizer: { path: '/fake.json', digest: FAKE_TOKENIZER_DIGEST },
 }
 
 export class FakeBackend implements Backend {
@@ -109,24 +132,31 @@ export class FakeBackend implements Backend {
     if (this.#isClosed) throw new FabricError('CF_CONTROL_SHUTTING_DOWN')
     await this.abort()
     this.#model = undefined
-    if (request.digest !== FAKE_DIGEST) throw new FabricError('CF_MODEL_DIGEST_MISMATCH')
-    const { memoryBytesMax } = request
+    const { memoryBytesMax, tokenizer, format } = request
+    const isEmbedding = format === 'onnx'
+    if (request.digest !== FAKE_DIGEST || (isEmbedding && tokenizer?.digest !== FAKE_TOKENIZER_DIGEST))
+      throw new FabricError('CF_MODEL_DIGEST_MISMATCH')
     if (memoryBytesMax < MODEL_BYTES)
       throw new FabricError('CF_MODEL_OUT_OF_MEMORY', { bytes: MODEL_BYTES, memoryBytesMax })
     this.#model = {
       digest: FAKE_DIGEST,
       engineId: 'fake/1',
       vocabSize: FIRST_BYTE + 256,
-      contextTokens: Math.min(request.contextTokens, this.#options.contextTokens),
+      contextTokens: Math.min(
+        request.contextTokens,
+        this.#options.contextTokens,
+        isEmbedding ? EMBED_CONTEXT_TOKENS : Number.POSITIVE_INFINITY,
+      ),
       slotCount: this.#options.slotCount,
-      templateDigest: createHash('sha256').update('fake template').digest('hex'),
-      stopIds: [STOP],
+      templateDigest: isEmbedding ? FAKE_TOKENIZER_DIGEST : createHash('sha256').update('fake template').digest('hex'),
+      stopIds: isEmbedding ? [] : [STOP],
+      dimensions: isEmbedding ? FAKE_DIMENSIONS : 0,
     }
     return this.#model
   }
 
   async render(messages: readonly ChatMessage[]): Promise<string> {
-    this.#known()
+    checkOperation('render', this.#known())
     const turns = messages.map(
       ({ role, content }) => `<|im_start|>${role}\n${content.replaceAll('<|', '<\u200b|')}<|im_end|>\n`,
     )
@@ -134,7 +164,7 @@ export class FakeBackend implements Backend {
   }
 
   async tokenize(text: string, parseSpecial: boolean): Promise<Uint32Array> {
-    this.#known()
+    if (this.#known().dimensions > 0) return Uint32Array.from(wordIds(text))
     const pieces = parseSpecial ? text.split(/(<\|im_start\|>|<\|im_end\|>)/) : [text]
     return Uint32Array.from(
       pieces.flatMap((piece) => (SPECIALS.includes(piece) ? [SPECIALS.indexOf(piece)] : byteIds(piece))),
@@ -178,9 +208,21 @@ export class FakeBackend implements Backend {
     }
   }
 
-  async embed(): Promise<readonly Float32Array[]> {
-    this.#known()
-    throw new FabricError('CF_MODEL_UNSUPPORTED', { operation: 'embed' })
+  async embed(texts: readonly string[], signal: AbortSignal): Promise<Embedded> {
+    const { contextTokens } = this.#known()
+    checkEmbed(texts, this.#known())
+    this.#admit()
+    try {
+      const slot = await this.#slot()
+      await this.#options.sleep(0)
+      this.#release(slot)
+      signal.throwIfAborted()
+      const tokenCounts = texts.map((text, index) => embeddedTokens(text, index, contextTokens))
+      this.#tokensPrefilled += tokenCounts.reduce((sum, count) => sum + count, 0)
+      return { vectors: texts.map(this.#options.vectorOf), tokenCounts }
+    } finally {
+      this.#admitted -= 1
+    }
   }
 
   async abort(): Promise<void> {
@@ -209,6 +251,7 @@ export class FakeBackend implements Backend {
     const honest = answerIds(request.promptIds, request)
     const ids = fault.edit?.(honest) ?? honest
     const text = new TextStream(textOf, [])
+    const stop = new StopScanner(request.stop)
     this.#tokensPrefilled += request.promptIds.length
     for (let index = 0; index < ids.length; index++) {
       await this.#options.sleep(fault.stepMs ?? 0)
@@ -216,10 +259,12 @@ export class FakeBackend implements Backend {
       if (signal.aborted) break
       const id = ids[index] ?? STOP
       this.#tokensDecoded += 1
-      const finish = id === STOP ? 'stop' : index + 1 === request.maxTokens ? 'length' : undefined
-      const said = (id === STOP ? '' : text.push(id)) + (finish === undefined ? '' : text.end())
-      yield { slot, ids: [id], logprobs: [-0.1], text: said, ...(finish === undefined ? {} : { finish }) }
-      if (finish !== undefined) return
+      const said = id === STOP ? '' : text.push(id)
+      const isStopped = id === STOP || stop.push(said)
+      const finish = isStopped ? 'stop' : index + 1 === request.maxTokens ? 'length' : undefined
+      const batch = { slot, ids: [id], logprobs: [SAID_LOGPROB], ...detailOf(id, request) }
+      if (finish === undefined) yield { ...batch, text: said }
+      else return yield { ...batch, text: said + text.end(), finish }
     }
     yield { slot, ids: [], logprobs: [], text: text.end(), finish: 'aborted' }
   }
@@ -260,6 +305,35 @@ export function answerIds(
   return [...byteIds(`${words.join(' ')}.`), STOP]
 }
 
+/** The token itself, then the ids that follow it. */
+function detailOf(id: number, { topLogprobs }: GenerateRequest): Pick<TokenBatch, 'details'> {
+  if (topLogprobs === undefined) return {}
+  const chance = (of: number, logprob: number): TokenChance => {
+    const text = textOf([of])
+    return { id: of, text: text.includes(REPLACEMENT) ? '' : text, logprob }
+  }
+  const said = chance(id, SAID_LOGPROB)
+  const top = Array.from({ length: topLogprobs }, (_, rank) =>
+    rank === 0 ? said : chance((id + rank) % (FIRST_BYTE + 256), OTHER_LOGPROB - rank),
+  )
+  return { details: [{ ...said, top }] }
+}
+
+/** A unit vector that any other text has no likeness to. */
+export function hashVector(text: string): Float32Array {
+  const bytes = createHash('sha512').update(text).digest()
+  const values = Array.from({ length: FAKE_DIMENSIONS }, (_, place) => bytes.readInt32LE(place * 4))
+  const norm = Math.hypot(...values)
+  return Float32Array.from(values, (value) => value / norm)
+}
+
+function embeddedTokens(text: string, index: number, contextTokens: number): number {
+  const tokens = wordIds(text).length
+  if (tokens === 0) throw new FabricError('CF_JOB_INVALID', { field: 'texts', index })
+  if (tokens > contextTokens) throw new FabricError('CF_JOB_CONTEXT_EXCEEDED', { index, tokens, contextTokens })
+  return tokens
+}
+
 function judge(claimed: number, expected: number): AuditPosition {
   const topIds = [expected, expected === START ? STOP : START]
   const isSame = claimed === expected
@@ -268,6 +342,11 @@ function judge(claimed: number, expected: number): AuditPosition {
 
 function byteIds(text: string): number[] {
   return [...Buffer.from(text)].map((byte) => byte + FIRST_BYTE)
+}
+
+function wordIds(text: string): number[] {
+  const words = text.split(/\s+/).filter((word) => word !== '')
+  return words.map((word) => FIRST_BYTE + (createHash('sha256').update(word).digest()[0] ?? 0))
 }
 
 function textOf(ids: readonly number[]): string {

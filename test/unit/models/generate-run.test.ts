@@ -1,0 +1,99 @@
+/** One generation over a scripted model whose tokens are bytes: where it ends, what it tells beside its tokens. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { GenerateRequest, LoadedModel, TokenBatch } from '../../../models/backend.ts'
+import { GenerateRun } from '../../../models/generate-run.ts'
+import { GREEDY, LLAMA, requestOf } from '../../support/ask-backend.ts'
+
+const STOP_ID = 256
+const MODEL: LoadedModel = {
+  digest: '',
+  engineId: 'scripted',
+  vocabSize: 257,
+  contextTokens: 1_024,
+  slotCount: 1,
+  templateDigest: '',
+  stopIds: [STOP_ID],
+  dimensions: 0,
+}
+
+/** Says the script's bytes, then the stop id, as far as the run goes; the runner-up is always `z`, then `y`. */
+function say(script: string | Uint8Array, part: Partial<GenerateRequest> = {}): readonly Omit<TokenBatch, 'slot'>[] {
+  const ids = [...Buffer.from(script), STOP_ID]
+  const detokenize = (list: readonly number[]): string => Buffer.from(list.filter((id) => id < STOP_ID)).toString()
+  const request = { ...requestOf(Uint32Array.of(1, 2, 3)), sampling: GREEDY, ...part }
+  const run = new GenerateRun(1, request, MODEL, detokenize)
+  const batches: Omit<TokenBatch, 'slot'>[] = []
+  for (const id of ids) {
+    run.next()
+    const { batch, ended } = run.take([{ ids: [id, 122, 121], logits: [3, 1, 0] }])
+    if (batch !== undefined) batches.push(batch)
+    if (ended) break
+  }
+  return batches
+}
+
+function outcome(batches: readonly Omit<TokenBatch, 'slot'>[]): string {
+  return `${batches.map(({ text }) => text).join('')}|${batches.length}|${batches.at(-1)?.finish}`
+}
+
+test('without stop strings the stop token or the length ends it', () => {
+  assert.is(outcome(say('abc')), 'abc|4|stop')
+  assert.is(outcome(say('abc', { maxTokens: 2 })), 'ab|2|length')
+})
+
+test('the token that completes a stop string is the last, also at the length', () => {
+  assert.is(outcome(say('abcdef', { stop: ['cd'] })), 'abcd|4|stop')
+  assert.is(outcome(say('abcdef', { stop: ['cd'], maxTokens: 4 })), 'abcd|4|stop')
+  assert.is(outcome(say('abcdef', { stop: ['cd'], maxTokens: 3 })), 'abc|3|length')
+  assert.is(outcome(say('abcdef', { stop: ['ef', 'b'] })), 'ab|2|stop')
+})
+
+test('a stop string of many bytes is found when its last byte comes', () => {
+  assert.is(outcome(say('aß日b', { stop: ['ß日'] })), 'aß日|6|stop')
+  assert.is(outcome(say('🙂🙂', { stop: ['🙂'] })), '🙂|4|stop')
+})
+
+test('bytes that never become a character do not hide a stop string before or after them', () => {
+  const broken = Uint8Array.of(0x61, 0xe6, 0x62, 0x63, 0xe6, 0x64)
+  assert.is(outcome(say(broken, { stop: ['c'] })), 'a\ufffdbc|4|stop')
+  assert.is(outcome(say(Uint8Array.of(0x61, 0xe6), { stop: ['\ufffd'], maxTokens: 2 })), 'a\ufffd|2|stop')
+})
+
+test('each token tells its probability, and the best beside it when asked', () => {
+  const [first, ...others] = say('ß', { topLogprobs: 2 })
+  const total = Math.log(Math.E ** 3 + Math.E + 1)
+  const [detail] = first?.details ?? []
+  assert.ok(Math.abs((detail?.logprob ?? 0) - (3 - total)) < 1e-12)
+  assert.is(detail?.text, '')
+  assert.equal(
+    detail?.top.map(({ id, text }) => ({ id, text })),
+    [
+      { id: 0xc3, text: '' },
+      { id: 122, text: 'z' },
+    ],
+  )
+  assert.ok(Math.abs((detail?.top[1]?.logprob ?? 0) - (1 - total)) < 1e-12)
+  assert.ok(others.every(({ details }) => details?.length === 1))
+  assert.ok(say('ß').every(({ details }) => details === undefined))
+})
+
+test('a penalty counts the output and not the prompt, and leaves the told probability alone', () => {
+  const sampling = { ...LLAMA, temperature: 0, presencePenalty: 2, frequencyPenalty: 0.5 }
+  const before = say('aaaa', { promptIds: new Uint32Array(9).fill(97), sampling, maxTokens: 3 })
+  assert.equal(
+    before.map(({ ids }) => ids[0]),
+    [97, 122, 97],
+  )
+  assert.ok(Math.abs((before[1]?.logprobs[0] ?? 0) - (1 - Math.log(Math.E ** 3 + Math.E + 1))) < 1e-12)
+})
+
+test('a run that is cut short says what it holds', () => {
+  const detokenize = (list: readonly number[]): string => Buffer.from(list).toString()
+  const run = new GenerateRun(1, { ...requestOf(Uint32Array.of(1)), sampling: GREEDY }, MODEL, detokenize)
+  run.next()
+  run.take([{ ids: [0xc3], logits: [0] }])
+  assert.equal(run.cancel(), { batch: { ids: [], logprobs: [], text: '\ufffd', finish: 'aborted' }, ended: true })
+})
+
+test.run()
