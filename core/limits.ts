@@ -33,6 +33,20 @@ export const LIMITS = {
   outputTextBytesMax: 524_288,
   topKMax: 40,
   temperatureMilliMax: 2_000,
+  topPMilliMax: 1_000,
+  /** Frequency and presence penalty, either way. */
+  penaltyMilliMax: 2_000,
+  stopCountMax: 4,
+  /** Each stop string, UTF-8. */
+  stopBytesMax: 48,
+  /** Alternatives shown beside each token. */
+  topLogprobsCountMax: 20,
+  /** Tokens whose alternatives travel in one frame. */
+  detailCountMax: 8,
+  /** A token's own text beside its likelihood, UTF-8. */
+  tokenTextBytesMax: 256,
+  /** Texts of one embedding job. */
+  embeddingTextCountMax: 64,
   reasonBytesMax: 128,
   idempotencyKeyBytesMax: 128,
   /** An intent may not be admitted later than this after it was signed. */
@@ -41,4 +55,6 @@ export const LIMITS = {
   amountMicroMax: 9_007_199_254_740_992n,
   linkedTransferCountMax: 32,
   admittedKeyCacheMax: 4_096,
+  /** Signatures found valid that are not computed again: 64 hexadecimal digits each. */
+  verifiedSignatureCacheMax: 8_192,
 } as const

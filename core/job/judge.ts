@@ -5,9 +5,11 @@
 import { openAs } from '../identity/envelope.ts'
 import type { Digest, JobId, PeerId, SwarmId } from '../ids.ts'
 import { CHOSEN_NONE, settlementCodec } from '../ledger/settlement.ts'
+import { LIMITS } from '../limits.ts'
 import { type Assignment, answerCodec, answersDigest, assignmentCodec, bodyDigest } from '../log/assignment.ts'
 import { abstainersOf, statementOf } from '../log/authority.ts'
 import { rankedFor } from '../log/draw.ts'
+import { type Intent, isVerifiable } from '../log/intent.ts'
 import { intentOf, settlementOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
 import type { Statement } from '../quorum/vote.ts'
@@ -15,8 +17,9 @@ import { ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { type DrawAnswer, pick } from '../selection/committee.ts'
 import { accept, ignore, reject, type Validation } from '../validation.ts'
 import { commitmentCodec, revealCodec, tokensRoot } from '../verification/commitment.ts'
-import { findingCodec, findingsOf, type ReplicaClaim } from '../verification/finding.ts'
-import { EXACT_V1 } from '../verification/policy.ts'
+import { findingCodec, findingsOf } from '../verification/finding.ts'
+import { policyFor } from '../verification/policy.ts'
+import type { OutputRule, ReplicaClaim } from '../verification/structure.ts'
 import { chooseOutput, revealedIds } from './choice.ts'
 import {
   type AssignmentProposal,
@@ -31,6 +34,19 @@ export type ModelFacts = {
   readonly megaParams: number
   readonly vocabSize: number
   readonly stopIds: readonly number[]
+  /** Words of one vector; 0 for a model that generates. */
+  readonly dimensions: number
+}
+
+const WORD_BYTES = 4
+
+/** A model either generates or embeds; all vectors of a job go into one reveal. */
+export function isModelFor(
+  { task, maxTokens }: Pick<Intent, 'task' | 'maxTokens'>,
+  { dimensions }: Pick<ModelFacts, 'dimensions'>,
+): boolean {
+  if (task !== 'embedding') return dimensions === 0
+  return dimensions > 0 && maxTokens * dimensions * WORD_BYTES <= LIMITS.outputIdsBytesMax
 }
 
 export type Bench = {
@@ -54,7 +70,8 @@ export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Val
   if (job === undefined) return ignore('unknown_parent')
   if (job.phase !== 'held') return ignore('stale')
   const intent = intentOf(job)
-  if (bench.facts(intent.modelDigest)?.megaParams !== intent.modelMegaParams)
+  const facts = bench.facts(intent.modelDigest)
+  if (facts?.megaParams !== intent.modelMegaParams || !isModelFor(intent, facts))
     return reject('proposal_mismatch', 'model')
   const { epoch, beacon } = state
   const same =
@@ -121,20 +138,22 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   if (facts === undefined) return ignore('not_for_us')
   if (proposal.commitments.length !== workers.length || proposal.reveals.length !== workers.length)
     return reject('proposal_mismatch', 'replicas')
-  const { maxTokens } = intent
   const expected = {
     jobId: job.id,
     attempt,
     assignmentHash,
-    maxTokens,
-    vocabSize: facts.vocabSize,
-    stopIds: facts.stopIds,
+    rule: ruleOf(intent, facts),
     stopped: isStopped(bench, job, proposal.stop),
   }
   const replicas = workers.map((worker, replica) =>
     claimOf(state.swarmId, worker, proposal.commitments[replica], proposal.reveals[replica]),
   )
-  const findings = findingsOf({ ...expected, swarmId: state.swarmId, policyId: EXACT_V1.id, replicas })
+  const findings = findingsOf({
+    ...expected,
+    swarmId: state.swarmId,
+    policyId: policyFor(expected.rule.kind).id,
+    replicas,
+  })
   const judged = findings.map((finding): JudgedFinding => {
     const body = findingCodec.encode(finding)
     const digest = bodyDigest('finding', state.swarmId, body)
@@ -143,6 +162,12 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   })
   const { self } = bench
   return accept(judged.filter(({ worker }) => self === undefined || !abstainersOf(state, worker).includes(self)))
+}
+
+function ruleOf(intent: Intent, { vocabSize, stopIds, dimensions }: ModelFacts): OutputRule {
+  const { task, maxTokens, stop, sampling } = intent
+  if (task === 'embedding') return { kind: 'vectors', count: maxTokens, dimensions }
+  return { kind: 'tokens', maxTokens, vocabSize, stopIds, stop, verifiable: isVerifiable(sampling) }
 }
 
 /** A worker cannot end early by itself: an edge of the roster must have asked for it, by its signature. */
@@ -209,10 +234,11 @@ function isRefundUnfair(job: LoggedJob, reason: string): boolean {
 
 /** In `before` mode the choice follows from the outputs; in `after` mode the client has read it, and it must be sound. */
 function isChoice(job: LoggedJob, chosen: number, proposal: SettlementProposal): boolean {
-  if (intentOf(job).verify === 'after') return true
+  const intent = intentOf(job)
+  if (intent.verify === 'after') return true
   const outputs = job.workers.map((_, replica) => revealedIds(proposal.reveals[replica]))
   const genuine = job.findings.every(
     ({ verdict, replica, tokensRoot: root }) => verdict === 'fail' || tokensRoot(outputs[replica] ?? []) === root,
   )
-  return genuine && chooseOutput('before', null, job.findings, outputs) === chosen
+  return genuine && chooseOutput(intent, null, job.findings, outputs) === chosen
 }

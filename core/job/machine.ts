@@ -180,7 +180,7 @@ function verify(job: Job & { phase: 'revealed' | 'audited' }, event: JobEvent & 
 /** Findings choose the output; whatever was logged or certified under other findings is owed anew. */
 function judged(job: Job & { phase: 'revealed' | 'audited' | 'verified' }, findings: readonly Certified[]) {
   const outputs = job.replicas.map((replica) => revealedIds(replica.state === 'revealed' ? replica.reveal : undefined))
-  const chosen = chooseOutput(job.intent.verify, job.streamed, findingsBodies(findings), outputs)
+  const chosen = chooseOutput(job.intent, job.streamed, findingsBodies(findings), outputs)
   return { ...job, findings, chosen, resultsLogged: false, settlement: null }
 }
 

@@ -1,5 +1,18 @@
 /** What a coordinator sends to validators and workers: bodies over an authenticated link, so they carry no signature of their own. */
-import { type BodyOf, bytesMax, code, defineBody, digest, list, text, u8, u16, u32 } from '../codec/schema.ts'
+import {
+  type BodyOf,
+  bytes,
+  bytesMax,
+  code,
+  defineBody,
+  digest,
+  list,
+  record,
+  text,
+  u8,
+  u16,
+  u32,
+} from '../codec/schema.ts'
 import { LIMITS } from '../limits.ts'
 
 const ENVELOPE_MAX = 1_024
@@ -85,6 +98,14 @@ export const settlementProposalCodec = defineBody(
 )
 export type SettlementProposal = BodyOf<typeof settlementProposalCodec>
 
+/** A token and how likely it was: what a worker says of its own choice, and nobody checks. */
+const chance = {
+  id: u32(),
+  text: text(LIMITS.tokenTextBytesMax),
+  /** Natural logarithm, a big-endian float64: no float is part of the encoding. */
+  logprob: bytes(8),
+}
+
 /** Frames of an execution stream, worker to coordinator. */
 export const workFrameCodec = defineBody(
   'work-frame',
@@ -95,6 +116,8 @@ export const workFrameCodec = defineBody(
     text: text(65_536),
     /** `chunk`, `commitment`: an envelope. `failed`: empty, the code is in `text`. */
     envelope: bytesMax(8_192),
+    /** `tokens`: one for each id when the client asked for them, else none. */
+    details: list(record({ ...chance, top: list(record(chance), LIMITS.topLogprobsCountMax) }), LIMITS.detailCountMax),
   },
   131_072,
 )

@@ -15,14 +15,14 @@ import {
 } from '../ids.ts'
 import { invariant } from '../invariant.ts'
 import { LIMITS } from '../limits.ts'
-import { type Finding, findingCodec } from '../verification/finding.ts'
+import { type Finding, findingCodec, METHOD } from '../verification/finding.ts'
 import type { Assurance } from '../verification/policy.ts'
 import { FACTOR_NONE, type Priced, type PriceTable, permilleOf, quote, replicaPrice } from './pricing.ts'
 import type { TransferDraft } from './transfer.ts'
 
 export const OUTCOMES = ['paid', 'refunded'] as const
 export const LEG_KINDS = ['base', 'bonus', 'fee'] as const
-export const ASSURANCES = ['local', 'unaudited', 'replicated', 'audited'] as const
+export const ASSURANCES = ['local', 'unaudited', 'replicated', 'audited', 'unverifiable'] as const
 /** `chosen` of a settlement that pays for no output. */
 export const CHOSEN_NONE = 255
 /** The reason of a refund that needs no votes. */
@@ -85,8 +85,9 @@ export type Settled =
 /**
  * Shares out the hold of a job.
  *
- * Payment by verdict: pass in the chosen output's exact class earns base and bonus; pass elsewhere, inconclusive, suspect and abstain
- * earn base; fail earns nothing. Every paid replica is paid for the tokens of the chosen output: nobody gains by writing more.
+ * Payment by verdict: pass with the chosen output, or with vectors that agree with a majority's, earns base and bonus; pass elsewhere,
+ * inconclusive, suspect and abstain earn base; fail earns nothing. Every paid replica is paid for the tokens of the chosen output, of an
+ * embedding job for one a text: nobody gains by writing more.
  *
  * @returns  `findings_missing` when a payment lacks the finding of a replica, `chosen_unsound` when the chosen one neither passed nor
  *           was inconclusive
@@ -173,7 +174,8 @@ function findingOf(input: SettlementInput, replica: number): Finding | undefined
 
 function workerLegs(input: SettlementInput, chosen: Finding): readonly SettlementLeg[] {
   const { modelMegaParams, promptTokens, maxTokens } = input.intent
-  // A finding is others' word: the hold covers no more tokens than the user asked for.
+  // A finding is others' word: the hold covers no more than the user asked for. Of an embedding job that is one token a text, and the
+  // finding counts words of vectors.
   const outputTokens = Math.min(chosen.tokenCount, maxTokens)
   const base = replicaPrice(input.prices, {
     megaParams: modelMegaParams,
@@ -185,9 +187,15 @@ function workerLegs(input: SettlementInput, chosen: Finding): readonly Settlemen
   return input.workers.flatMap((worker, replica) => {
     const finding = findingOf(input, replica)
     if (finding === undefined || finding.verdict === 'fail') return []
-    const wins = finding.verdict === 'pass' && finding.tokensRoot === chosen.tokensRoot
+    const wins = finding.verdict === 'pass' && isSameAnswer(finding, chosen)
     return [...leg(input, 'base', worker, base), ...(wins ? leg(input, 'bonus', worker, bonus) : [])]
   })
+}
+
+/** Vectors of two machines differ in their last bits; those that passed agree with a majority, and two majorities share a member. */
+function isSameAnswer(finding: Finding, chosen: Finding): boolean {
+  const agreed = (finding.methods & chosen.methods & METHOD.semantic) !== 0
+  return agreed ? chosen.verdict === 'pass' : finding.tokensRoot === chosen.tokensRoot
 }
 
 /** Equal shares in the order of the validator set; what does not divide goes to the first ones, one micro-credit each. */

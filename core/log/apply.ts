@@ -56,10 +56,17 @@ export function applyEntry(state: LogState, entryBytes: Uint8Array): Applied | R
   if (entryBytes.length > LIMITS.entryBytesMax) return refuse('entry_too_large')
   const decoded = entryCodec.decode(entryBytes)
   if (decoded.action !== 'accept') return refuse('entry_malformed')
-  const entry = decoded.value
-  const misplaced = chainFault(state, entry)
-  if (misplaced !== undefined) return misplaced
-  const hash = entryHash(state.swarmId, entryBytes)
+  const misplaced = chainFault(state, decoded.value)
+  return misplaced ?? applyNext(state, decoded.value, entryHash(state.swarmId, entryBytes))
+}
+
+/** Applies what `buildEntry` has just made of this very state: the same as `applyEntry` of its bytes, without reading them again. */
+export function applyBuilt(state: LogState, { bytes, entry, hash }: BuiltEntry): Applied | Refused {
+  if (bytes.length > LIMITS.entryBytesMax) return refuse('entry_too_large')
+  return chainFault(state, entry) ?? applyNext(state, entry, hash)
+}
+
+function applyNext(state: LogState, entry: Entry, hash: Digest): Applied | Refused {
   const fork = forkState(state)
   const effects = HANDLERS[entry.kind](fork, entry, hash)
   if (effects.status === 'refused') return effects

@@ -3,7 +3,7 @@ import { invariant } from '../invariant.ts'
 import { expirySettlement, type Settled, type SettlementBody, settle } from '../ledger/settlement.ts'
 import { assuranceOf } from '../verification/policy.ts'
 import { ownerOf } from './authority.ts'
-import { type Intent, intentCodec } from './intent.ts'
+import { type Intent, intentCodec, isVerifiable } from './intent.ts'
 import type { LoggedJob, LogState } from './state.ts'
 
 /**
@@ -16,9 +16,13 @@ export function settlementOf(state: LogState, job: LoggedJob, chosen: number | n
   const { swarmId, genesis, validators } = state
   const { id: jobId, attempt, workers, assignmentHash, findings, holdMs } = job
   const owners = workers.map((worker) => ownerOf(state, worker))
-  const assurance = chosen === null ? assuranceOfRefund(state) : assuranceOf({ local: genesis.local, findings, owners })
+  const intent = intentOf(job)
+  // Two replicas that agree make nothing of a third one's output: what they found counts only for an answer that is theirs.
+  const agreed = findings.some(({ replica, verdict }) => replica === chosen && verdict === 'pass') ? findings : []
+  const claim = { verifiable: isVerifiable(intent.sampling), local: genesis.local, findings: agreed, owners }
+  const assurance = chosen === null ? assuranceOfRefund(state) : assuranceOf(claim)
   return settle({
-    ...{ swarmId, prices: genesis.prices, intent: intentOf(job), validators: validators.keys, jobId, attempt, workers },
+    ...{ swarmId, prices: genesis.prices, intent, validators: validators.keys, jobId, attempt, workers },
     ...{ assignmentHash, findings, chosen, reason, assurance, holdMs },
   })
 }

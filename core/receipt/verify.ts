@@ -29,6 +29,8 @@ import {
   tokensRoot,
 } from '../verification/commitment.ts'
 import { type Finding, findingCodec } from '../verification/finding.ts'
+import { policyFor } from '../verification/policy.ts'
+import { vectorFault } from '../verification/vectors.ts'
 import { type CheckedAssignment, checkAssignment } from './assignment.ts'
 import { type Delivery, deliveryCodec, type Receipt, receiptCodec, receiptFileCodec } from './receipt.ts'
 
@@ -113,11 +115,11 @@ function checkParts(parts: Parts): Validation<ReceiptFacts> {
       : { ...parts.job, workers: assignment.value.workers, assignmentHash: assignment.value.hash }
   const commitments = checkCommitments(state, job, receipt)
   if (commitments.action !== 'accept') return commitments
-  const findings = checkFindings(state, job, receipt, commitments.value)
+  const findings = checkFindings(state, job, intent, receipt, commitments.value)
   if (findings.action !== 'accept') return findings
   const settlement = checkSettlement(state, { ...job, findings: findings.value }, receipt)
   if (settlement.action !== 'accept') return settlement
-  const revealed = checkOutput(settlement.value, job, commitments.value, output)
+  const revealed = checkOutput(settlement.value, job, intent, commitments.value, output)
   if (revealed.action !== 'accept') return revealed
   const seal = at('seal', openAs(receiptFileCodec, file, state.swarmId))
   if (seal.action !== 'accept') return seal
@@ -172,9 +174,11 @@ function checkCommitments(
 function checkFindings(
   state: LogState,
   job: LoggedJob,
+  intent: Intent,
   receipt: Receipt,
   commitments: readonly (OpenedCommitment | undefined)[],
 ): Validation<readonly Finding[]> {
+  const policyId = policyFor(intent.task === 'embedding' ? 'vectors' : 'tokens').id
   const findings: Finding[] = []
   if (receipt.verification.length > job.workers.length) return reject('body_malformed', 'verification')
   for (const [replica, part] of receipt.verification.entries()) {
@@ -190,6 +194,7 @@ function checkFindings(
     const made = commitments[replica]
     const hash = made === undefined ? NO_DIGEST : commitmentHash(state.swarmId, made.body)
     if (!placed || value.commitmentHash !== hash) return reject('commitment_mismatch', `${where}.finding`)
+    if (value.policyId !== policyId) return reject('proposal_mismatch', `${where}.finding`)
     const digest = findingCodec.digest(state.swarmId, part.finding)
     const statement = statementOf(state, 'finding', { subject: job.id, attempt: job.attempt, index: replica, digest })
     const signed = certified(state, statement, part, where, abstainersOf(state, value.worker))
@@ -223,6 +228,7 @@ function checkSettlement(state: LogState, job: LoggedJob, receipt: Receipt): Val
 function checkOutput(
   settlement: SettlementBody,
   job: LoggedJob,
+  intent: Intent,
   commitments: readonly (OpenedCommitment | undefined)[],
   output: Uint8Array,
 ): Validation<Reveal | undefined> {
@@ -238,9 +244,16 @@ function checkOutput(
   const placed = jobId === job.id && attempt === job.attempt && replica === settlement.chosen
   const root = tokensRoot(tokens)
   const bound = outputCommit(jobId, replica, worker, root, textDigest(text), salt) === commitment.value.outputCommit
-  return placed && bound && root === settlement.outputRoot
+  const whole = intent.task !== 'embedding' || areVectors(tokens, intent.maxTokens, commitment.value)
+  return placed && bound && whole && root === settlement.outputRoot
     ? accept(reveal.value)
     : reject('commitment_mismatch', 'output')
+}
+
+/** Of an embedding job a reader needs no model to see that each text has its unit vector. */
+function areVectors(words: Uint32Array, count: number, { finishReason }: Commitment): boolean {
+  if (finishReason === 'aborted') return words.length === 0
+  return vectorFault(words, { count, dimensions: words.length / count }) === undefined
 }
 
 function checkDelivery(

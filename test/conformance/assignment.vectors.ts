@@ -21,7 +21,7 @@ export function check(vector: VectorCase): void {
   if (genesis.action !== 'accept') return
   const state = createState(genesis.value)
   assert.is(replay(state, hexes('entries')).status, 'ok')
-  const facts = () => ({ megaParams: numberOf(input, 'megaParams'), vocabSize: 1_000, stopIds: [0] })
+  const facts = () => ({ megaParams: numberOf(input, 'megaParams'), vocabSize: 1_000, stopIds: [0], dimensions: 0 })
   const bench = { self: undefined, state, roster: genesisRoster(genesis.value), nowMs: numberOf(input, 'nowMs'), facts }
   const assignment = bytesOf(input, 'assignment')
   const statement = acceptedOf(judgeAssignment(bench, { assignment, answers: hexes('answers') }), vector)

@@ -1,6 +1,7 @@
 /** Small commands over a simulated swarm, and what they print: a scenario reads like a story and fails like a test. */
 import { parsePeerId } from '../../core/ids.ts'
 import { formatAmount } from '../../core/ledger/amount.ts'
+import { TASKS } from '../../core/log/intent.ts'
 import { plainWish, type Signed } from '../simulation/client.ts'
 import { Cluster, type ClusterOptions } from '../simulation/cluster.ts'
 import { EDGE_KINDS } from '../simulation/edge.ts'
@@ -87,7 +88,9 @@ export class Script {
   }
 
   #sign(settings: ReadonlyMap<string, string>): Signed {
+    const task = TASKS.find((name) => name === settings.get('task')) ?? 'chat'
     const wish = plainWish({
+      ...(task === 'embedding' ? { task, maxTokens: 3 } : { task }),
       nonce: BigInt(settings.get('nonce') ?? this.#signed.size + 1),
       replicas: Number(settings.get('replicas') ?? 1),
       verify: settings.get('verify') === 'before' ? 'before' : 'after',

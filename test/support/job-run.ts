@@ -26,7 +26,9 @@ import { digestNamed, keyNamed, memberNamed, validatorKeys } from './people.ts'
 
 const WORKERS = ['w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7']
 export const EDGE = keyNamed('edge')
-export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [0] }
+export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [0], dimensions: 0 }
+/** Of a model that embeds. */
+export const VECTOR_FACTS: ModelFacts = { ...FACTS, stopIds: [], dimensions: 16 }
 export const NOW_MS = Number(START_MS) + 100
 /** A sound output: ends with the only stop id. */
 export const OUTPUT: readonly number[] = [11, 12, 13, 14, 0]
@@ -84,7 +86,9 @@ export class JobRun {
 
   bench(self?: PeerId): Bench {
     const { state } = this.swarm
-    const facts: Bench['facts'] = (digest) => (digest === this.first.intent.modelDigest ? FACTS : undefined)
+    const { task, modelDigest } = this.first.intent
+    const known = task === 'embedding' ? VECTOR_FACTS : FACTS
+    const facts: Bench['facts'] = (digest) => (digest === modelDigest ? known : undefined)
     return { self, state, roster: genesisRoster(state.genesis), nowMs: this.nowMs, facts }
   }
 
@@ -129,7 +133,8 @@ export class JobRun {
     return assignmentOf(this.assignment).workers
   }
 
-  claim(replica: number, ids: readonly number[] = OUTPUT, text = 'a text'): ReturnType<typeof claimOf> {
+  claim(replica: number, ids: readonly number[] = OUTPUT, text = this.#text): ReturnType<typeof claimOf> {
+    const embeds = this.first.intent.task === 'embedding'
     const { swarmId } = this.swarm.state
     const key = secretOf(this.workers[replica])
     const start = {
@@ -149,15 +154,19 @@ export class JobRun {
         assignmentHash: bodyDigest('assignment', swarmId, this.assignment),
         replica,
       },
-      // Without a stop token the output was ended early.
-      output: { ids, text, finish: ids.at(-1) === 0 ? 'stop' : 'aborted' },
+      // Without a stop token, or without vectors, the output was ended early.
+      output: { ids, text, finish: (embeds ? ids.length > 0 : ids.at(-1) === 0) ? 'stop' : 'aborted' },
       ...{ schedule: [16], engineId: 'toy-engine 1.0 (cpu)' },
     })
     this.claims.set(replica, claim)
     return claim
   }
 
-  commit(replica: number, ids: readonly number[] = OUTPUT, text = 'a text'): Job {
+  get #text(): string {
+    return this.first.intent.task === 'embedding' ? '' : 'a text'
+  }
+
+  commit(replica: number, ids: readonly number[] = OUTPUT, text = this.#text): Job {
     return this.tell({ type: 'committed', replica, commitment: this.claim(replica, ids, text).commitment })
   }
 

@@ -22,7 +22,7 @@ import {
 } from '../../core/log/bodies-certified.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
 import { DEFAULT_POLICY, type Genesis, type GenesisBody, makeGenesis } from '../../core/log/genesis.ts'
-import { type Intent, intentCodec } from '../../core/log/intent.ts'
+import { type Intent, intentCodec, NEUTRAL } from '../../core/log/intent.ts'
 import { settlementOf } from '../../core/log/settling.ts'
 import { createState, type LoggedJob, type LogState } from '../../core/log/state.ts'
 import { type CompactCertificate, certify, compactOf } from '../../core/quorum/certificate.ts'
@@ -62,10 +62,12 @@ export function genesisBody(parts: Partial<GenesisBody> = {}): GenesisBody {
 export function intentOfAlice(parts: Partial<Intent> = {}): Intent {
   return {
     payloadCommitment: digestNamed('payload'),
+    task: 'chat',
     modelDigest: digestNamed('model'),
     modelMegaParams: 3,
     templateDigest: digestNamed('template'),
-    sampling: { kind: 'gumbel-v1', temperatureMilli: 700, topK: 40 },
+    sampling: { kind: 'gumbel-v1', temperatureMilli: 700, topK: 40, ...NEUTRAL },
+    stop: [],
     promptTokens: 16,
     maxTokens: 256,
     replicas: 3,

@@ -4,7 +4,10 @@ import type { SwarmId } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { SettledJob } from '../../core/job/job.ts'
 import { outputOf, receiptOf } from '../../core/job/receipting.ts'
+import { type Intent, NO_SAMPLING } from '../../core/log/intent.ts'
 import { type ReceiptFile, receiptFileCodec } from '../../core/receipt/receipt.ts'
+import { wordsOf } from '../../core/verification/vectors.ts'
+import { hashVector } from './fake-backend.ts'
 import { EDGE, JobRun, type JobRunOptions, OUTPUT } from './job-run.ts'
 
 export type SettledRun = {
@@ -15,12 +18,13 @@ export type SettledRun = {
   readonly root: SwarmId
 }
 
-/** `one`, `three`: paid. `lone`: three replicas of which one agrees with none. The others end refunded. */
+/** `one`, `three`: paid. `lone`: three replicas of which one agrees with none. `vectors`: an embedding job. The others end refunded. */
 export const ENDS = [
   'one',
   'three',
   'before',
   'lone',
+  'vectors',
   'no_workers',
   'rejected',
   'lost',
@@ -33,11 +37,18 @@ const OTHER = [11, 12, 99, 0]
 /** Goes on after the stop id: a fault of structure. */
 const UNSOUND = [11, 0, 12]
 
+const WORDS = [...wordsOf(['one', 'two'].map(hashVector))]
+/** The same vectors of another machine, and those of other texts. */
+const ROUNDED = WORDS.map((word, at) => (at % 2 === 0 ? word + 1 : word))
+const OTHER_WORDS = [...wordsOf(['three', 'four'].map(hashVector))]
+const EMBEDDING: Partial<Intent> = { task: 'embedding', sampling: NO_SAMPLING, promptTokens: 2, maxTokens: 2 }
+
 const WAYS: Record<End, (run: JobRun) => void> = {
   one: (run) => finish(run, [OUTPUT]),
   three: (run) => finish(run, [OUTPUT, OUTPUT, OUTPUT]),
   before: (run) => finish(run, [OTHER, OUTPUT, OUTPUT], null),
   lone: (run) => finish(run, [OTHER, OUTPUT, OUTPUT]),
+  vectors: (run) => finish(run, [OTHER_WORDS, WORDS, ROUNDED], null),
   no_workers(run) {
     for (const peer of run.job.draw.ranked) run.answer(peer, 'busy')
     run.settle()
@@ -59,8 +70,9 @@ const WAYS: Record<End, (run: JobRun) => void> = {
 
 export function settledRun(end: End, options: JobRunOptions = {}): SettledRun {
   const replicas = end === 'one' ? 1 : 3
-  const verify = end === 'before' ? 'before' : 'after'
-  const run = new JobRun({ ...options, intent: { replicas, verify, ...options.intent } })
+  const verify = end === 'before' || end === 'vectors' ? 'before' : 'after'
+  const task = end === 'vectors' ? EMBEDDING : {}
+  const run = new JobRun({ ...options, intent: { replicas, verify, ...task, ...options.intent } })
   WAYS[end](run)
   const { job } = run
   invariant(job.phase === 'settled', `the job has settled, and is not ${job.phase}`)

@@ -1,6 +1,6 @@
 import type { RefusalReason } from '../../../core/log/apply.ts'
 import { buildEntry } from '../../../core/log/apply.ts'
-import type { Intent } from '../../../core/log/intent.ts'
+import { type Intent, NEUTRAL, NO_SAMPLING } from '../../../core/log/intent.ts'
 import { ALICE, BOB, LogSwarm, START_MS } from '../../support/log-swarm.ts'
 import { acceptedEntry, refusedEntry } from '../log-case.ts'
 import type { VectorCase, VectorFile } from '../vector.ts'
@@ -28,6 +28,10 @@ function acceptedCases(): VectorCase[] {
     ['a budget of exactly the price', { maxBudget: 70_616n }],
     ['the longest life', { expiresMs: START_MS + 3_600_000n }],
     ['one millisecond to live', { expiresMs: START_MS + 1n }],
+    [
+      'an embedding job of 64 texts, priced as as many tokens of output',
+      { task: 'embedding', sampling: NO_SAMPLING, verify: 'before', promptTokens: 640, maxTokens: 64 },
+    ],
     ['the largest nonce', { nonce: 2n ** 64n - 1n }],
   ]
   return intents.map(([name, parts]) => {
@@ -45,7 +49,12 @@ function refusedCases(): VectorCase[] {
     [
       'a temperature above 2',
       'intent_out_of_bounds',
-      { sampling: { kind: 'gumbel-v1', temperatureMilli: 2_001, topK: 40 } },
+      { sampling: { kind: 'gumbel-v1', temperatureMilli: 2_001, topK: 40, ...NEUTRAL } },
+    ],
+    [
+      'an embedding job of 65 texts',
+      'intent_out_of_bounds',
+      { task: 'embedding', sampling: NO_SAMPLING, verify: 'before', maxTokens: 65 },
     ],
     ['another region', 'region_mismatch', { region: 'elsewhere' }],
     ['an intent that has expired this millisecond', 'intent_expired', { expiresMs: START_MS }],

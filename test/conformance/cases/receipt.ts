@@ -20,6 +20,7 @@ const NAMES: Record<End, string> = {
   three: 'three replicas that agree, paid',
   before: 'the first of those that agree, chosen in before mode',
   lone: 'the output that the client read agrees with no other, paid',
+  vectors: 'vectors of two machines that agree and of one that embedded another text, paid',
   no_workers: 'nobody accepted, refunded',
   rejected: 'the output that the client read is unsound, refunded',
   lost: 'every replica was lost, refunded',

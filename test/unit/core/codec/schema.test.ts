@@ -25,6 +25,7 @@ const codec = s.defineBody(
     worker: s.peer(),
     kind: s.code(['first', 'second']),
     parts: s.list(s.record({ place: s.u8(), word: s.text(4) }), 2),
+    tilt: s.i16(),
   },
   256,
 )
@@ -47,6 +48,7 @@ const SAMPLE: Sample = {
     { place: 0, word: 'a' },
     { place: 1, word: '' },
   ],
+  tilt: -1,
 }
 
 const WIRE: readonly Wire[] = [
@@ -67,6 +69,7 @@ const WIRE: readonly Wire[] = [
     [0, 'a'],
     [1, ''],
   ],
+  0xffff,
 ]
 
 function refusal(place: number, value: Wire): string {
@@ -114,6 +117,8 @@ test('a value outside its field is refused and the field is named', () => {
     [13, [[0, 'a', 0]], 'parts'],
     [13, [0], 'parts'],
     [13, 0, 'parts'],
+    [14, 0x1_0000, 'tilt'],
+    [14, -1n, 'tilt'],
   ]
   for (const [place, value, field] of cases) assert.is(refusal(place, value), `body_malformed sample.${field}`)
 })
@@ -143,6 +148,10 @@ test('encoding a value outside its field is a bug in the caller', () => {
   const wrong: readonly Partial<Sample>[] = [
     { count: 256 },
     { count: 1.5 },
+    { tilt: 32_768 },
+    { tilt: -32_769 },
+    { tilt: 0.5 },
+    { tilt: Number.NaN },
     { time: -1n },
     { name: 'too long a name' },
     { name: '\ud800' },
@@ -163,6 +172,7 @@ test('random bodies come back as they were, and their hash is over bytes and swa
   const samples = fc.record({
     amount: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
     count: fc.nat({ max: 255 }),
+    tilt: fc.integer({ min: -32_768, max: 32_767 }),
     salt: fc.uint8Array({ minLength: 4, maxLength: 4 }),
   })
   fc.assert(

@@ -11,16 +11,9 @@ import {
   textDigest,
   tokensRoot,
 } from '../../../../core/verification/commitment.ts'
-import {
-  checkStructure,
-  exactClasses,
-  type Finding,
-  findingCodec,
-  findingsOf,
-  METHOD,
-  type ReplicaClaim,
-} from '../../../../core/verification/finding.ts'
+import { exactClasses, type Finding, findingCodec, findingsOf, METHOD } from '../../../../core/verification/finding.ts'
 import { EXACT_V1 } from '../../../../core/verification/policy.ts'
+import { checkStructure, type Expectation, type ReplicaClaim } from '../../../../core/verification/structure.ts'
 import { missing } from '../../../support/missing.ts'
 import { digestNamed, jobNamed, keyNamed, swarmNamed } from '../../../support/people.ts'
 
@@ -30,11 +23,13 @@ const EXPECTED = {
   jobId: jobNamed('job'),
   attempt: 1,
   assignmentHash: digestNamed('assignment'),
-  maxTokens: 6,
-  vocabSize: 100,
-  stopIds: [STOP],
+  rule: { kind: 'tokens', maxTokens: 6, vocabSize: 100, stopIds: [STOP], stop: [], verifiable: true },
   stopped: false,
-}
+} as const
+/** The same job with texts that end its output. */
+const ENDING = { ...EXPECTED, rule: { ...EXPECTED.rule, stop: ['END', '. '] } } as const
+/** The same job with a sampler that nobody can replay. */
+const FREE = { ...EXPECTED, rule: { ...EXPECTED.rule, verifiable: false } } as const
 const HELLO = [10, 11, STOP]
 
 type Shape = {
@@ -76,8 +71,8 @@ function claim(
   return { worker: worker.peer, commitment: opened.action === 'accept' ? opened.value : missing(), reveal }
 }
 
-const faultOf = (given: ReplicaClaim, replica = 0) => {
-  const structure = checkStructure(given, replica, EXPECTED)
+const faultOf = (given: ReplicaClaim, replica = 0, expected: Expectation = EXPECTED) => {
+  const structure = checkStructure(given, replica, expected)
   return structure.ok ? 'ok' : structure.reason
 }
 
@@ -148,6 +143,36 @@ test('an output ends at its first stop token or at the limit, and says which', (
   assert.is(faultOf(claim(0, { ids: [10, 11], made: { finishReason: 'length' } })), 'stop_rule')
   assert.is(faultOf(claim(0, { ids: [1, 3, 4, 5, 6, STOP], made: { finishReason: 'length' } })), 'stop_rule')
   assert.is(faultOf(claim(0, { made: { finishReason: 'aborted' } })), 'stop_rule')
+})
+
+test('an output ends with the token that completes a stop string, and says stop', () => {
+  const fault = (shape: Shape) => faultOf(claim(0, shape), 0, ENDING)
+  assert.is(fault({ ids: [10, 11], text: 'the END' }), 'ok')
+  assert.is(fault({ ids: [10, 11], text: 'the ENDing, brought by one token' }), 'ok')
+  assert.is(fault({ ids: [1, 3, 4, 5, 6, 7], text: 'so. ' }), 'ok', 'the last token may be the one that completes it')
+  assert.is(fault({ ids: [10, 11, STOP], text: 'the EN' }), 'ok', 'the model may end by itself')
+  assert.is(fault({ ids: [10, 11], text: 'the EN' }), 'stop_rule', 'neither a stop token nor a stop string')
+})
+
+test('a worker that goes on behind a stop string, or hides it, breaks the stop rule', () => {
+  const fault = (shape: Shape, stopped = false) => faultOf(claim(0, shape), 0, { ...ENDING, stopped })
+  const full = [1, 3, 4, 5, 6, 7]
+  assert.is(fault({ ids: full, text: 'END and on', made: { finishReason: 'length' } }), 'stop_rule')
+  assert.is(fault({ ids: [10, 11, STOP], text: 'END and on' }), 'stop_rule')
+  assert.is(fault({ ids: [10, STOP, 11], text: 'END' }), 'stop_rule')
+  const early = { ids: [10, 11], made: { finishReason: 'aborted' } } as const
+  assert.is(fault({ ...early, text: 'END' }, true), 'stop_rule')
+  assert.is(fault({ ...early, text: 'the EN' }, true), 'ok')
+})
+
+test('samples that nobody can replay rest on structure alone, equal or not', () => {
+  const findings = (replicas: readonly ReplicaClaim[]) =>
+    findingsOf({ ...FREE, swarmId: SWARM, policyId: EXACT_V1.id, replicas })
+  const shown = findings([claim(0), claim(1), claim(2, { ids: [12, STOP] }), claim(3, { ids: [100, STOP] })])
+  assert.equal(
+    shown.map(({ verdict, agree, methods }) => `${verdict} ${agree} ${methods}`),
+    ['pass 2 1', 'pass 2 1', 'pass 1 1', 'fail 0 1'],
+  )
 })
 
 test('a majority is at least ceil((R + 1) / 2) of all replicas, silent ones included', () => {
