@@ -15,7 +15,9 @@ import {
   openChain,
 } from '../../core/latency/chain.ts'
 import { LIMITS } from '../../core/limits.ts'
+import type { TokenDetail } from '../../models/backend.ts'
 import type { Clock, PeerStream } from '../runtime/ports.ts'
+import { wireDetail } from './details.ts'
 import { frame } from './frames.ts'
 import { taken } from './taken.ts'
 
@@ -65,26 +67,19 @@ export class ChunkWriter {
   }
 
   /** Tokens leave at once; their chunk header follows when it is full or due. */
-  async tokens(ids: readonly number[], text: string): Promise<void> {
+  async tokens(ids: readonly number[], text: string, details: readonly TokenDetail[] = []): Promise<void> {
     this.#ids.push(...ids)
     this.#text += text
-    await this.replayed(ids, text)
+    await this.#send(ids, text, details)
     while (this.#ids.length - this.#chunked >= LIMITS.chunkTokensMax) await this.#sendChunk(LIMITS.chunkTokensMax)
     const dueNs = this.#openedNs + BigInt(LIMITS.chunkMs) * 1_000_000n
     if (this.#ids.length > this.#chunked && this.#ports.clock.monotonicNs() >= dueNs)
       await this.#sendChunk(this.#ids.length - this.#chunked)
   }
 
-  /** Tokens of an earlier run, whose chain was closed then. */
+  /** Tokens of an earlier run, whose chain was closed then; how likely they were is forgotten. */
   async replayed(ids: readonly number[], text: string): Promise<void> {
-    // A batch's text belongs to its last ids: a character may need several tokens.
-    const [first = '', ...rest] = piecesOf(text)
-    for (let start = 0; start === 0 || start < ids.length; start += LIMITS.chunkTokensMax) {
-      const part = ids.slice(start, start + LIMITS.chunkTokensMax)
-      const last = start + LIMITS.chunkTokensMax >= ids.length
-      await this.#stream.send(frame({ kind: 'tokens', ids: idsToBytes(part), text: last ? first : '' }))
-    }
-    for (const piece of rest) await this.#stream.send(frame({ kind: 'tokens', text: piece }))
+    await this.#send(ids, text, [])
   }
 
   /** @param envelope  the receiver's signed acknowledgement; one that does not fit the chain is ignored */
@@ -101,6 +96,18 @@ export class ChunkWriter {
   async close(): Promise<{ readonly head: Digest; readonly count: number }> {
     if (this.#ids.length > this.#chunked) await this.#sendChunk(this.#ids.length - this.#chunked)
     return { head: this.#chain.head, count: this.#chain.chunkCount }
+  }
+
+  async #send(ids: readonly number[], text: string, details: readonly TokenDetail[]): Promise<void> {
+    // A batch's text belongs to its last ids: a character may need several tokens.
+    const [first = '', ...rest] = piecesOf(text)
+    const step = details.length > 0 ? LIMITS.detailCountMax : LIMITS.chunkTokensMax
+    for (let start = 0; start === 0 || start < ids.length; start += step) {
+      const part = { ids: idsToBytes(ids.slice(start, start + step)), text: start + step >= ids.length ? first : '' }
+      const shown = details.slice(start, start + step).map(wireDetail)
+      await this.#stream.send(frame({ kind: 'tokens', ...part, details: shown }))
+    }
+    for (const piece of rest) await this.#stream.send(frame({ kind: 'tokens', text: piece }))
   }
 
   async #sendChunk(tokenCount: number): Promise<void> {

@@ -1,15 +1,17 @@
 /** The feeds of open jobs and of those that settled last. */
-
 import { idsFromBytes } from '../../core/codec/bytes.ts'
-import type { JobId } from '../../core/ids.ts'
+import { openAs } from '../../core/identity/envelope.ts'
+import type { JobId, SwarmId } from '../../core/ids.ts'
 import type { Job, SettledJob } from '../../core/job/job.ts'
 import { formatAmount } from '../../core/ledger/amount.ts'
 import { settlementCodec } from '../../core/ledger/settlement.ts'
-import { revealCodec } from '../../core/verification/commitment.ts'
+import { commitmentCodec, revealCodec } from '../../core/verification/commitment.ts'
 import type { Assurance } from '../../core/verification/policy.ts'
+import { vectorsIn } from '../../core/verification/vectors.ts'
 import type { FinishReason } from '../../models/backend.ts'
 import type { JobOutcome, JobProgress, OutcomeKind } from '../runtime/app.ts'
 import { JobFeed } from './feed.ts'
+import type { TokenPart } from './reader.ts'
 
 type Shelved = {
   readonly feed: JobFeed
@@ -19,12 +21,17 @@ type Shelved = {
   finished: boolean
 }
 
+/** What closed feeds may take together; whoever asks for one that is gone hears the job's end from the journal. */
+const CLOSED_BYTES_MAX = 64 * 2 ** 20
+
 export class FeedShelf {
   readonly #feeds = new Map<JobId, Shelved>()
   readonly #feedCountMax: number
+  readonly #closedBytesMax: number
 
-  constructor(feedCountMax: number) {
+  constructor(feedCountMax: number, closedBytesMax = CLOSED_BYTES_MAX) {
     this.#feedCountMax = feedCountMax
+    this.#closedBytesMax = closedBytesMax
   }
 
   get(id: JobId): JobFeed | undefined {
@@ -35,9 +42,17 @@ export class FeedShelf {
   open(id: JobId, maxTokens: number, streamed?: number): void {
     if (this.#feeds.has(id)) return
     this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed, finished: false })
-    for (const [old, { feed }] of this.#feeds) {
-      if (this.#feeds.size <= this.#feedCountMax) break
-      if (feed.closed) this.#feeds.delete(old)
+    this.#trim()
+  }
+
+  /** Drops the oldest closed feeds until the rest is within its bounds. */
+  #trim(): void {
+    const closed = [...this.#feeds].filter(([, { feed }]) => feed.closed)
+    let bytes = closed.reduce((sum, [, { feed }]) => sum + feed.bytes, 0)
+    for (const [old, { feed }] of closed) {
+      if (this.#feeds.size <= this.#feedCountMax && bytes <= this.#closedBytesMax) break
+      this.#feeds.delete(old)
+      bytes -= feed.bytes
     }
   }
 
@@ -46,12 +61,12 @@ export class FeedShelf {
   }
 
   /** @returns true when this replica has just become the one that is heard */
-  tokens(job: Job, replica: number, ids: readonly number[], text: string): boolean {
+  tokens(job: Job, replica: number, part: TokenPart): boolean {
     const shelved = this.#feeds.get(job.id)
     if (shelved === undefined || job.intent.verify === 'before') return false
     const first = shelved.streamed === undefined
     shelved.streamed ??= replica
-    if (shelved.streamed === replica) shelved.feed.push({ type: 'tokens', ids, text })
+    if (shelved.streamed === replica) shelved.feed.push({ type: 'tokens', ...part })
     return first
   }
 
@@ -96,13 +111,19 @@ function outputProgress(job: SettledJob): readonly JobProgress[] {
   const replica = job.chosen === null ? undefined : job.replicas[job.chosen]
   if (replica?.state !== 'revealed') return []
   const reveal = revealCodec.decode(replica.reveal)
-  if (reveal.action !== 'accept') return []
-  const ids = [...(idsFromBytes(reveal.value.ids) ?? [])]
-  const finish = ids.length >= job.intent.maxTokens ? 'length' : 'stop'
-  return [
-    { type: 'tokens', ids, text: reveal.value.text },
-    { type: 'finish', finish, completionTokens: ids.length },
-  ]
+  const commitment = openAs(commitmentCodec, replica.commitment, job.swarmId as SwarmId)
+  if (reveal.action !== 'accept' || commitment.action !== 'accept') return []
+  const { text, ids: bytes } = reveal.value
+  const { finishReason: finish } = commitment.value.value
+  const ids = idsFromBytes(bytes) ?? new Uint32Array()
+  if (job.intent.task !== 'embedding')
+    return [
+      { type: 'tokens', ids: [...ids], text },
+      { type: 'finish', finish, completionTokens: ids.length },
+    ]
+  // One that was stopped has no vectors.
+  const whole: JobProgress = { type: 'vectors', vectors: vectorsIn(ids, job.intent.maxTokens) }
+  return [...(ids.length > 0 ? [whole] : []), { type: 'finish', finish, completionTokens: 0 }]
 }
 
 export function outcomeOf(job: SettledJob): JobOutcome {
@@ -121,7 +142,7 @@ export function outcomeOf(job: SettledJob): JobOutcome {
 function outcomeKind(job: SettledJob, assurance: Assurance | undefined): OutcomeKind {
   if (job.outcome === 'refunded') return job.reason === 'output_rejected' ? 'rejected' : 'refunded'
   if (assurance === 'replicated' || assurance === 'audited') return 'verified'
-  return assurance ?? 'unaudited'
+  return assurance === 'local' ? 'local' : 'unaudited'
 }
 
 function detailOf(job: Job): string {

@@ -4,7 +4,7 @@ import { type SteerFrame, steerFrameCodec, type WorkFrame, workFrameCodec } from
 const NOTHING = new Uint8Array()
 
 export function frame(partial: Partial<WorkFrame> & Pick<WorkFrame, 'kind'>): Uint8Array {
-  return workFrameCodec.encode({ ids: NOTHING, text: '', envelope: NOTHING, ...partial })
+  return workFrameCodec.encode({ ids: NOTHING, text: '', envelope: NOTHING, details: [], ...partial })
 }
 
 export function steer(partial: Partial<SteerFrame> & Pick<SteerFrame, 'kind'>): Uint8Array {

@@ -4,7 +4,7 @@ import { FabricError, isErrorCode } from '../../core/errors.ts'
 import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { Digest } from '../../core/ids.ts'
-import { workFrameCodec } from '../../core/job/proposal.ts'
+import { type WorkFrame, workFrameCodec } from '../../core/job/proposal.ts'
 import {
   ackCodec,
   acknowledge,
@@ -17,7 +17,9 @@ import {
   openChain,
 } from '../../core/latency/chain.ts'
 import { commitmentCodec } from '../../core/verification/commitment.ts'
+import type { TokenDetail } from '../../models/backend.ts'
 import type { Clock, PeerStream, Random } from '../runtime/ports.ts'
+import { parseDetail } from './details.ts'
 import { steer } from './frames.ts'
 import { taken } from './taken.ts'
 
@@ -27,6 +29,16 @@ export type ReaderPorts = {
   readonly random: Random
   /** What the job asked for; a worker that streams more is cut off, before its tokens fill the memory. */
   readonly tokenCountMax: number
+  /** False for an embedding job: what its worker commits to comes with the reveal. */
+  readonly streams: boolean
+  /** The client wants to see how likely tokens were; unasked, nobody keeps it. */
+  readonly details: boolean
+}
+
+export type TokenPart = {
+  readonly ids: readonly number[]
+  readonly text: string
+  readonly details?: readonly TokenDetail[]
 }
 
 export type Arrival = { readonly receivedNs: bigint; readonly tokenCount: number }
@@ -52,7 +64,7 @@ export async function readReplica(
   stream: PeerStream,
   start: ChainStart,
   ports: ReaderPorts,
-  onTokens: (ids: readonly number[], text: string) => void,
+  onTokens: (part: TokenPart) => void,
 ): Promise<ReadStream> {
   const { clock } = ports
   const orderedNs = clock.monotonicNs()
@@ -69,7 +81,7 @@ export async function readReplica(
           throw new FabricError('CF_MESH_REFUSED', { reason: 'too_many_tokens' })
         ids.push(...batch)
         if (batch.length > 0) arrivals.push({ receivedNs, tokenCount: batch.length })
-        onTokens(batch, work.text)
+        onTokens({ ids: batch, text: work.text, ...(ports.details ? detailsOf(work, batch) : {}) })
         break
       }
       case 'chunk': {
@@ -79,7 +91,13 @@ export async function readReplica(
         break
       }
       case 'commitment':
-        return { ...committed(work.envelope, ids, chain), ids, arrivals, chainHead: chain.head, ackHead: chain.ackHead }
+        return {
+          ...committed(work.envelope, ids, chain, ports),
+          ids,
+          arrivals,
+          chainHead: chain.head,
+          ackHead: chain.ackHead,
+        }
       case 'failed':
         throw new FabricError(isErrorCode(work.text) ? work.text : 'CF_MESH_REFUSED', { replica: start.replica })
     }
@@ -107,13 +125,28 @@ function answerChunk(
   return { chain: taken(acknowledge(chain, { value, signer: key.peer, body })), envelope: sealed }
 }
 
-function committed(envelope: Uint8Array, ids: readonly number[], chain: ChainState) {
+/** A repeated answer comes without likelihoods; else there is one for each token, in order. */
+function detailsOf({ details: wire }: WorkFrame, ids: readonly number[]): Pick<TokenPart, 'details'> {
+  if (wire.length === 0) return {}
+  const details = wire.map(parseDetail).filter((detail) => detail !== undefined)
+  if (details.length !== ids.length || details.some(({ id }, place) => id !== ids[place]))
+    throw new FabricError('CF_MESH_REFUSED', { reason: 'details_mismatch' })
+  return { details }
+}
+
+function committed(
+  envelope: Uint8Array,
+  ids: readonly number[],
+  chain: ChainState,
+  { streams }: Pick<ReaderPorts, 'streams'>,
+) {
   const { start } = chain
   const opened = taken(openAs(commitmentCodec, envelope, start.swarmId))
   const { jobId, attempt, replica, tokenCount, chunkCount, chainHead, finishReason } = opened.value
   const fits =
     jobId === start.jobId && attempt === start.attempt && replica === start.replica && opened.signer === start.worker
-  if (!fits || tokenCount !== ids.length) throw new FabricError('CF_MESH_REFUSED', { reason: 'commitment_mismatch' })
+  if (!fits || (streams && tokenCount !== ids.length))
+    throw new FabricError('CF_MESH_REFUSED', { reason: 'commitment_mismatch' })
   // A repeated claim brings no chunks: its chain was acknowledged before the restart.
   const whole = chainHead === chain.head && chunkCount === chain.chunkCount && chain.tokenCount === ids.length
   if (chain.chunkCount > 0 && !whole) throw new FabricError('CF_MESH_REFUSED', { reason: 'chunk_mismatch' })

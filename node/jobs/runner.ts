@@ -1,61 +1,42 @@
-/** The models that this node can run, behind one Backend: what workers and validators need to know about them. */
+/** The models that this node runs, each behind a backend of its own: one that dies or hangs takes no other with it. */
 import { FabricError } from '../../core/errors.ts'
 import type { Digest } from '../../core/ids.ts'
-import type { Backend, ChatMessage, GenerateRequest, LoadedModel, TokenBatch } from '../../models/backend.ts'
+import type { ModelFacts } from '../../core/job/judge.ts'
+import type { NodeModel } from './model.ts'
 
 export class ModelRunner {
-  readonly #backend: Backend
-  #loaded: LoadedModel | undefined
-  #running = 0
-  readonly #waitingMax: number
+  /** The chat model first. */
+  readonly models: readonly NodeModel[]
 
-  /** @param waitingMax  generations that may wait for a slot beyond those that run; more are answered `busy` */
-  constructor(backend: Backend, waitingMax: number) {
-    this.#backend = backend
-    this.#waitingMax = waitingMax
+  constructor(models: readonly NodeModel[]) {
+    this.models = models
   }
 
-  loaded(model: LoadedModel): void {
-    this.#loaded = model
+  /** Some model's load has neither succeeded nor failed. */
+  get starting(): boolean {
+    return this.models.some(({ loaded, failure }) => loaded === undefined && failure === null)
   }
 
-  get current(): LoadedModel | undefined {
-    return this.#loaded
-  }
-
-  holds(modelDigest: Digest): boolean {
-    return this.#loaded?.digest === modelDigest
+  /** @param id  what callers write in `model`. @throws FabricError CF_MODEL_UNKNOWN */
+  named(id: string): NodeModel {
+    const model = this.models.find(({ entry }) => entry.id === id)
+    if (model !== undefined) return model
+    throw new FabricError('CF_MODEL_UNKNOWN', { loaded: this.models.map(({ entry }) => entry.id).join(', ') })
   }
 
   /** @throws FabricError CF_MODEL_UNKNOWN */
-  model(modelDigest: Digest): LoadedModel {
-    if (this.#loaded === undefined || this.#loaded.digest !== modelDigest) throw new FabricError('CF_MODEL_UNKNOWN')
-    return this.#loaded
+  holding(modelDigest: Digest): NodeModel {
+    const model = this.find(modelDigest)
+    if (model === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
+    return model
   }
 
-  /** Generations that would be taken now. */
-  slotsFree(): number {
-    return this.#loaded === undefined ? 0 : Math.max(0, this.#loaded.slotCount + this.#waitingMax - this.#running)
+  find(modelDigest: Digest): NodeModel | undefined {
+    return this.models.find(({ entry }) => entry.digest === modelDigest)
   }
 
-  get running(): number {
-    return this.#running
-  }
-
-  async promptIds(messages: readonly ChatMessage[]): Promise<Uint32Array> {
-    return this.#backend.tokenize(await this.#backend.render(messages), true)
-  }
-
-  schedule(promptTokens: number): readonly number[] {
-    return this.#backend.schedule(promptTokens)
-  }
-
-  async *generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch> {
-    this.#running += 1
-    try {
-      yield* this.#backend.generate(request, signal)
-    } finally {
-      this.#running -= 1
-    }
+  /** What a judge must know of a model; nothing until it is loaded. */
+  facts(modelDigest: Digest): ModelFacts | undefined {
+    return this.find(modelDigest)?.facts
   }
 }

@@ -4,6 +4,7 @@ import type { SwarmId } from '../../core/ids.ts'
 import { findingsBodies } from '../../core/job/choice.ts'
 import type { Job, Replica } from '../../core/job/job.ts'
 import { outputOf } from '../../core/job/receipting.ts'
+import { isVerifiable } from '../../core/log/intent.ts'
 import { commitmentCodec, revealCodec } from '../../core/verification/commitment.ts'
 import type { JobView } from '../runtime/app.ts'
 import { outcomeOf } from './feed-shelf.ts'
@@ -19,6 +20,8 @@ export function jobView(job: Job, model: string): JobView {
       phase: job.phase,
       createdMs: Number(job.hold.timeMs),
       model,
+      task: job.intent.task,
+      verifiable: isVerifiable(job.intent.sampling),
       user: job.user,
       hold: job.hold.amount,
     },
@@ -26,14 +29,14 @@ export function jobView(job: Job, model: string): JobView {
       worker: replica.worker,
       state: replica.state === 'lost' ? `lost: ${replica.reason}` : replica.state,
       verdict: findings[index]?.verdict ?? null,
-      tokens: tokenCountOf(replica, job.swarmId as SwarmId),
+      tokens: job.intent.task === 'embedding' ? null : tokenCountOf(replica, job.swarmId as SwarmId),
     })),
     cost: outcome?.cost ?? null,
     refund: outcome?.refund ?? null,
     outcome: outcome?.outcome ?? null,
     assurance: outcome?.assurance ?? null,
     reason: outcome?.reason ?? (job.phase === 'failed' ? job.reason : null),
-    text: job.phase === 'settled' ? textOf(outputOf(job)) : null,
+    text: job.phase === 'settled' && job.intent.task !== 'embedding' ? textOf(outputOf(job)) : null,
   }
 }
 

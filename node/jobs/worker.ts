@@ -9,6 +9,7 @@ import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../..
 import {
   type Intent,
   intentCodec,
+  isPayloadOf,
   jobIdOf,
   type Payload,
   payloadCodec,
@@ -17,11 +18,12 @@ import {
 import type { LogState } from '../../core/log/state.ts'
 import { checkCertificate } from '../../core/quorum/certificate.ts'
 import { accept, reject, type Validation } from '../../core/validation.ts'
-import { jobSeed } from '../../core/verification/gumbel.ts'
 import type { Clock, PeerStream, PeerTransport, Random, Store } from '../runtime/ports.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 import { type Claim, claimOf, claimSubject, decodeClaim, encodeClaim } from './claim.ts'
+import { compute, type RunSignals } from './compute.ts'
 import { frame } from './frames.ts'
+import type { Preparations } from './prepare.ts'
 import type { ModelRunner } from './runner.ts'
 import { taken } from './taken.ts'
 
@@ -33,7 +35,11 @@ export type WorkerPorts = {
   readonly random: Random
   readonly state: () => LogState
   readonly runner: ModelRunner
+  /** Absent: a generation begins with its order. */
+  readonly preparations?: Preparations
 }
+
+const SLOTS_SHOWN_MAX = 255
 
 type Order = {
   readonly jobId: JobId
@@ -45,15 +51,12 @@ type Order = {
   readonly nonce: Uint8Array
 }
 
-/** `stopping` ends the generation early and keeps what there is; `gone` means that nobody waits for it any more. */
-type RunSignals = { readonly stopping: AbortSignal; readonly gone: AbortSignal }
-
 export class WorkerRole {
   readonly #ports: WorkerPorts
 
   constructor(ports: WorkerPorts) {
     this.#ports = ports
-    ports.transport.onMessage('job/offer', async (_from, body) => this.#offer(body))
+    ports.transport.onMessage('job/offer', async (_from, body, signal) => this.#offer(body, signal))
     ports.transport.onStream('job/execute', async (from, body, stream, signal) =>
       this.#execute(from, body, stream, signal),
     )
@@ -61,7 +64,7 @@ export class WorkerRole {
   }
 
   /** A signed `accept` or `busy`: part of the assignment, so that skipping a better-ranked peer can be justified to anyone. */
-  #offer(body: Uint8Array): Uint8Array {
+  async #offer(body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const { key, state, runner } = this.#ports
     const offer = taken(offerCodec.decode(body))
     const { swarmId, jobs } = state()
@@ -70,7 +73,10 @@ export class WorkerRole {
     const job = jobs.get(jobId)
     if (job === undefined || job.phase !== 'held')
       throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
-    const slotsFree = runner.holds(intent.value.modelDigest) ? Math.min(runner.slotsFree(), 255) : 0
+    const model = runner.find(intent.value.modelDigest)
+    // A model that is on its way is worth a moment: after a restart its jobs are there before it is.
+    await model?.ready(signal).catch(() => undefined)
+    const slotsFree = Math.min(model?.slotsFree() ?? 0, SLOTS_SHOWN_MAX)
     const answer = slotsFree > 0 ? 'accept' : 'busy'
     const answerBody = answerCodec.encode({ jobId, attempt: offer.attempt, answer, slotsFree })
     return encodeEnvelope(seal('answer', swarmId, answerBody, key))
@@ -86,7 +92,7 @@ export class WorkerRole {
       const claim =
         earlier === undefined
           ? await this.#run(order, writer, { stopping: AbortSignal.any([signal, stop.signal]), gone: signal })
-          : await replay(decodeClaim(earlier), writer)
+          : await replay(order, decodeClaim(earlier), writer)
       await stream.send(frame({ kind: 'commitment', envelope: claim.commitment }))
     } catch (error) {
       if (!(error instanceof FabricError)) throw error
@@ -111,31 +117,20 @@ export class WorkerRole {
   }
 
   async #run(order: Order, writer: ChunkWriter, signals: RunSignals): Promise<Claim> {
-    const { key, random, runner, state, store } = this.#ports
-    const model = runner.model(order.intent.modelDigest)
-    const promptIds = await runner.promptIds(order.payload.messages)
-    if (promptIds.length !== order.intent.promptTokens)
-      throw new FabricError('CF_JOB_INVALID', { prompt_tokens: promptIds.length })
-    const seed = jobSeed(order.jobId, order.payload.seedNonce)
-    const { sampling, maxTokens } = order.intent
-    if (sampling.kind !== 'gumbel-v1') throw new FabricError('CF_JOB_INVALID', { sampling: sampling.kind })
-    let finish: 'stop' | 'length' | 'aborted' = 'aborted'
-    const request = { promptIds, sampling: { ...sampling, kind: sampling.kind }, seed, maxTokens }
-    for await (const batch of runner.generate(request, signals.stopping)) {
-      await writer.tokens(batch.ids, batch.text)
-      finish = batch.finish ?? finish
-    }
-    if (signals.gone.aborted) throw new FabricError('CF_MESH_STREAM_BROKEN')
+    const { key, random, runner, state, store, preparations } = this.#ports
+    const model = runner.holding(order.intent.modelDigest)
+    const { engineId } = await model.ready(signals.gone)
+    const { schedule, ...output } = await compute(model, order, writer, signals, preparations)
     const chain = await writer.close()
     const claim = claimOf({
       key,
       swarmId: state().swarmId,
       order,
       chain,
-      output: { ids: writer.ids, text: writer.text, finish },
+      output,
       salt: random.bytes(32),
-      schedule: runner.schedule(promptIds.length),
-      engineId: model.engineId,
+      schedule,
+      engineId,
     })
     // Disk before network: after a crash this worker must repeat this very commitment, another one would be equivocation.
     await store.commit([{ table: 'work', worker: key.peer, subject: claimSubject(order), bytes: encodeClaim(claim) }])
@@ -185,6 +180,7 @@ export class WorkerRole {
       return reject('commitment_mismatch')
     const payload = payloadCodec.decode(execute.payload)
     if (payload.action !== 'accept') return payload
+    if (!isPayloadOf(intent.value.value, payload.value)) return reject('proposal_mismatch')
     return accept({
       jobId,
       intent: intent.value.value,
@@ -211,8 +207,8 @@ export class WorkerRole {
   }
 }
 
-/** A repeated order gets the first answer again. */
-async function replay(claim: Claim, writer: ChunkWriter): Promise<Claim> {
-  await writer.replayed(claim.ids, claim.text)
+/** A repeated order gets the first answer again; vectors are not streamed, the reveal brings them. */
+async function replay({ intent }: Order, claim: Claim, writer: ChunkWriter): Promise<Claim> {
+  if (intent.task !== 'embedding') await writer.replayed(claim.ids, claim.text)
   return claim
 }

@@ -1,17 +1,32 @@
 /** What the control plane (HTTP, CLI) may ask of the node: the daemon implements it, tests fake it. Amounts are bigint micro-credits. */
 import type { AccountId, JobId, PeerId, SwarmId, UserId } from '../../core/ids.ts'
-import type { ChatMessage } from '../../models/backend.ts'
+import type { ChatMessage, TokenDetail } from '../../models/backend.ts'
 import type { TransferFilter, TransferRow } from './ports.ts'
+import type { Simulator } from './simulation.ts'
+
+/** `completion` feeds the text to the model as it is; `embedding` turns each text into a vector. */
+export type JobInput =
+  | { readonly task: 'chat'; readonly messages: readonly ChatMessage[] }
+  | { readonly task: 'completion'; readonly prompt: string }
+  | { readonly task: 'embedding'; readonly texts: readonly string[] }
 
 export type JobRequest = {
   /** Model id of the catalogue, e.g. `cfab-tiny`. */
   readonly model: string
-  readonly messages: readonly ChatMessage[]
+  readonly input: JobInput
   /** 0..2000; 0 is greedy. */
   readonly temperatureMilli: number
   /** 1..40 */
   readonly topK: number
-  /** Absent: min(1024, context left). */
+  /** Anything but the neutral value (1000, 0, 0) asks for a sampler that nobody can replay: the job is `unverifiable`. */
+  readonly topPMilli?: number
+  readonly frequencyPenaltyMilli?: number
+  readonly presencePenaltyMilli?: number
+  /** Up to 4 texts that end the answer; the tokens that completed one are part of the output, its text is shown up to it. */
+  readonly stop?: readonly string[]
+  /** 0..20 alternatives shown beside each token; absent: none of it. */
+  readonly topLogprobs?: number
+  /** Absent: min(1024, context left). Meaningless for embeddings. */
   readonly maxTokens?: number
   readonly replicas: number
   readonly verify: 'after' | 'before'
@@ -56,7 +71,14 @@ export type JobOutcome = {
 
 export type JobProgress =
   | { readonly type: 'phase'; readonly phase: string; readonly atMs: number; readonly detail: string }
-  | { readonly type: 'tokens'; readonly ids: readonly number[]; readonly text: string }
+  | {
+      readonly type: 'tokens'
+      readonly ids: readonly number[]
+      readonly text: string
+      readonly details?: readonly TokenDetail[]
+    }
+  /** The whole result of an embedding job, in the order of its texts. */
+  | { readonly type: 'vectors'; readonly vectors: readonly Float32Array[] }
   | { readonly type: 'finish'; readonly finish: 'stop' | 'length' | 'aborted'; readonly completionTokens: number }
   | ({ readonly type: 'outcome' } & JobOutcome)
 
@@ -67,6 +89,8 @@ export type JobHandle = {
   progress(signal: AbortSignal): AsyncIterable<JobProgress>
   /** True when this very intent had been submitted before. */
   readonly repeated: boolean
+  /** False when its sampler cannot be replayed by others. */
+  readonly verifiable: boolean
 }
 
 export type JobView = {
@@ -74,6 +98,8 @@ export type JobView = {
   readonly phase: string
   readonly createdMs: number
   readonly model: string
+  readonly task: JobInput['task']
+  readonly verifiable: boolean
   readonly user: UserId
   readonly replicas: readonly {
     readonly worker: PeerId
@@ -88,6 +114,63 @@ export type JobView = {
   readonly assurance: string | null
   readonly reason: string | null
   readonly text: string | null
+}
+
+/** A quorum's word in the log: who signed it, and which entry carries it. */
+export type CertifiedEntry = {
+  readonly job: JobId
+  readonly kind: 'assignment' | 'result' | 'settlement'
+  /** Replica of a `result`; 0 otherwise. */
+  readonly replica: number
+  readonly voters: readonly PeerId[]
+  readonly entry: bigint
+  /** Hash of that entry, hex. */
+  readonly hash: string
+  readonly timeMs: number
+}
+
+/** How a job came to be where it is: what a person asks for when an answer surprises. */
+export type JobTimeline = {
+  readonly id: JobId
+  /** In order, by the log's clock; `atMs` is null for a phase that the log does not know. */
+  readonly phases: readonly { readonly phase: string; readonly atMs: number | null }[]
+  readonly replicas: JobView['replicas']
+  /** In the order of the log. */
+  readonly votes: readonly CertifiedEntry[]
+  readonly transfers: readonly TransferRow[]
+}
+
+/** The draw of a job, computed again from roster, beacon and hold. */
+export type JobExplanation = {
+  readonly id: JobId
+  readonly epoch: bigint
+  readonly rosterRoot: string
+  readonly beacon: string
+  readonly holdHash: string
+  /** Best first; `chosen` is the replica's index or null. */
+  readonly ranked: readonly {
+    readonly peer: PeerId
+    readonly score: string
+    readonly weight: number
+    readonly answer: string
+    readonly chosen: number | null
+    readonly why: string
+  }[]
+  /** The assignment in the log is the one that this draw and these answers give. */
+  readonly matches: boolean
+}
+
+export type QuorumView = {
+  readonly epoch: bigint
+  readonly setHash: string
+  readonly validators: readonly { readonly id: PeerId; readonly self: boolean }[]
+  readonly quorum: number
+  /** Byzantine validators that the set survives. */
+  readonly faulty: number
+  /** True when validators also work: then f is 0 whatever the numbers say. */
+  readonly overlapping: boolean
+  /** Newest first. */
+  readonly recent: readonly CertifiedEntry[]
 }
 
 export type AccountView = {
@@ -119,6 +202,9 @@ export type ModelView = {
   readonly contextTokens: number
   readonly loaded: boolean
   readonly createdMs: number
+  readonly task: 'chat' | 'embedding'
+  /** Length of a vector; 0 for chat models. */
+  readonly dimensions: number
 }
 
 export type StatusView = {
@@ -132,7 +218,15 @@ export type StatusView = {
   readonly log: string
   readonly logNote: string
   readonly engine: string
+  /** Of the chat model's host: what readiness depends on. */
   readonly hostState: 'starting' | 'ready' | 'restarting' | 'failed'
+  /** Every model that this node runs or means to, the chat model first; `reason` is the code that its load failed with. */
+  readonly models: readonly {
+    readonly id: string
+    readonly task: 'chat' | 'embedding'
+    readonly state: 'starting' | 'ready' | 'restarting' | 'failed'
+    readonly reason: string | null
+  }[]
   readonly validators: number
   readonly quorum: number
   readonly account: AccountView
@@ -163,7 +257,7 @@ export type AuditView = {
 }
 
 /** Every method throws FabricError with a stable code; nothing else crosses this line. */
-export interface App {
+export interface App extends Simulator {
   ready(): { readonly ready: boolean; readonly reason: string }
   status(): StatusView
   models(): readonly ModelView[]
@@ -176,6 +270,10 @@ export interface App {
   watch(id: JobId): JobHandle | undefined
   job(id: JobId): JobView | undefined
   jobs(limit: number, beforeMs?: number): readonly JobView[]
+  timeline(id: JobId): Promise<JobTimeline | undefined>
+  explain(id: JobId): JobExplanation | undefined
+  /** @param limit  newest certificates shown, at most */
+  quorum(limit: number): Promise<QuorumView>
   /** Asks a running job to stop: what was produced so far is settled as it stands or refunded. */
   cancel(id: JobId): void
   /** The sealed receipt file, output included; undefined while the job runs or when it is unknown. */

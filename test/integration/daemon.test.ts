@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { concatBytes, u32be } from '../../core/codec/bytes.ts'
 import { sealAs } from '../../core/identity/envelope.ts'
 import { parseSwarmId } from '../../core/ids.ts'
-import { intentCodec } from '../../core/log/intent.ts'
+import { intentCodec, NO_SAMPLING } from '../../core/log/intent.ts'
 import type { GenerateRequest } from '../../models/backend.ts'
 import { textAt } from '../../node/commands/json.ts'
 import { pathsOf } from '../../node/paths.ts'
@@ -161,14 +161,14 @@ test(
 )
 
 test(
-  'a signed intent with a sampler that nobody runs here is refused before anything is held',
+  'a signed intent with a rule that its sampler does not have is refused before anything is held',
   within(10_000, () =>
     withFakeDaemon({}, async ({ home, url }) => {
       const user = await createKeyStore(pathsOf(home, {}, home).keys, systemRandom).load('user')
       const status: unknown = await (await fetch(`${url}/api/v1/status`)).json()
       const swarm = parseSwarmId(textAt(status, 'swarm'))
       assert.ok(swarm !== undefined)
-      const sampling = { kind: 'llama', temperatureMilli: 1_000, topK: 40 } as const
+      const sampling = { ...NO_SAMPLING, topPMilli: 900 }
       const envelope = sealAs(intentCodec, intentOfAlice({ sampling, region: 'local' }), swarm, user)
       const body = Buffer.from(
         concatBytes(...[envelope, new Uint8Array()].flatMap((part) => [u32be(part.length), part])),

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { parseSwarmId } from '../../core/ids.ts'
 import { makeGenesis, type Policy } from '../../core/log/genesis.ts'
 import { type ReceiptFacts, verifyReceiptFile } from '../../core/receipt/verify.ts'
-import type { GenerateRequest, LoadedModel, TokenBatch } from '../../models/backend.ts'
+import type { Embedded, GenerateRequest, LoadedModel, LoadRequest, TokenBatch } from '../../models/backend.ts'
 import { listAt, member, textAt } from '../../node/commands/json.ts'
 import { loadConfig } from '../../node/config.ts'
 import { NO_TAPS, startDaemon, type Taps } from '../../node/daemon.ts'
@@ -13,7 +13,8 @@ import { systemClock, systemRandom } from '../../node/runtime/system.ts'
 import { createLogger } from '../../node/runtime/telemetry.ts'
 import { createKeyStore } from '../../node/stores/keystore.ts'
 import { askJson, type Reply } from './control.ts'
-import { FAKE_LOAD, FakeBackend, type FakeOptions, type Fault } from './fake-backend.ts'
+import type { FakeOptions, Fault } from './fake-backend.ts'
+import { AnyModelBackend } from './fake-models.ts'
 import { getJson, parsed } from './spawned-node.ts'
 import { tempFolder } from './temp-folder.ts'
 
@@ -25,23 +26,35 @@ export type FakeDaemonOptions = {
   /** Ids that the first generation goes on with behind its end. */
   readonly behindEnd?: readonly number[]
   readonly engine?: Partial<FakeOptions>
+  readonly embedding?: EmbeddingOptions
   readonly taps?: Partial<Taps>
 }
 export type FakeDaemon = { readonly home: string; readonly url: string }
 
-/** Takes the load of any model for the one that it fakes. */
-class EngineThatFakes extends FakeBackend {
+export type EmbeddingOptions = {
+  /** Resolves when the model may load; rejects when it cannot. */
+  readonly loading?: Promise<void>
+  /** Asked once for each call, which are counted from 0: what this worker hands in instead. */
+  readonly lieOf?: (honest: readonly Float32Array[], index: number) => readonly Float32Array[] | undefined
+  readonly stepMs?: number
+}
+
+class EngineThatFakes extends AnyModelBackend {
   readonly state = 'ready'
   readonly #behindEnd: readonly number[]
+  readonly #embedding: EmbeddingOptions
   #generations = 0
+  #embeddings = 0
 
-  constructor(options: Partial<FakeOptions>, behindEnd: readonly number[]) {
+  constructor(options: Partial<FakeOptions>, behindEnd: readonly number[], embedding: EmbeddingOptions) {
     super(options)
     this.#behindEnd = behindEnd
+    this.#embedding = embedding
   }
 
-  override load(): Promise<LoadedModel> {
-    return super.load(FAKE_LOAD)
+  override async load(request: LoadRequest): Promise<LoadedModel> {
+    if (request.format === 'onnx') await this.#embedding.loading
+    return super.load(request)
   }
 
   override async *generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch> {
@@ -50,6 +63,14 @@ class EngineThatFakes extends FakeBackend {
     yield* super.generate(request, signal)
     if (first && this.#behindEnd.length > 0) yield { slot: 0, ids: this.#behindEnd, logprobs: [], text: 'more' }
   }
+
+  override async embed(texts: readonly string[], signal: AbortSignal): Promise<Embedded> {
+    const index = this.#embeddings
+    this.#embeddings += 1
+    await systemClock.sleep(this.#embedding.stepMs ?? 0, signal)
+    const { vectors, tokenCounts } = await super.embed(texts, signal)
+    return { vectors: this.#embedding.lieOf?.(vectors, index) ?? vectors, tokenCounts }
+  }
 }
 
 export async function withFakeDaemon<T>(
@@ -57,15 +78,20 @@ export async function withFakeDaemon<T>(
   work: (daemon: FakeDaemon) => Promise<T>,
 ): Promise<T> {
   const home = options.home ?? tempFolder()
-  const { faultOf = () => undefined, behindEnd = [] } = options
-  const engine = new EngineThatFakes({ slotCount: 8, ...options.engine, faultOf }, behindEnd)
+  const { faultOf = () => undefined, behindEnd = [], embedding = {} } = options
+  const engines: EngineThatFakes[] = []
+  const host = () => {
+    const engine = new EngineThatFakes({ slotCount: 8, ...options.engine, faultOf }, behindEnd, embedding)
+    engines.push(engine)
+    return engine
+  }
   const config = loadConfig({ flags: { home, port: '0' }, env: {}, cwd: home })
-  const daemon = await startDaemon(config, createLogger('silent'), { ...NO_TAPS, ...options.taps, host: () => engine })
+  const daemon = await startDaemon(config, createLogger('silent'), { ...NO_TAPS, ...options.taps, host })
   try {
     return await work({ home, url: daemon.address })
   } finally {
     await daemon.stop()
-    await engine.close()
+    for (const engine of engines) await engine.close()
   }
 }
 
@@ -78,7 +104,7 @@ export async function foundSwarm(home: string, policy: Partial<Policy>): Promise
   await writeFile(paths.genesis, makeGenesis({ ...body, policy: { ...body.policy, ...policy } }).bytes)
 }
 
-export type Wish = Readonly<Record<string, string | number | boolean>>
+export type Wish = Readonly<Record<string, string | number | boolean | readonly string[]>>
 
 /** @returns the job's id */
 export async function submit(

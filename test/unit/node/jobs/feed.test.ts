@@ -43,6 +43,22 @@ test(
 )
 
 test(
+  'a listener that waits hears the outcome itself, and one whose signal aborts hears no more',
+  within(2_000, async (signal) => {
+    const feed = new JobFeed(100)
+    const gone = new AbortController()
+    const [patient, leaving] = [heard(feed, signal), heard(feed, gone.signal)]
+    feed.push(tokens(1))
+    await new Promise((resolve) => setImmediate(resolve))
+    gone.abort()
+    assert.equal(await leaving, [tokens(1)])
+    feed.push(OUTCOME)
+    assert.equal(await patient, [tokens(1), OUTCOME])
+    assert.equal(await heard(feed, gone.signal), [], 'nor one that comes aborted')
+  }),
+)
+
+test(
   'a feed ends with exactly one outcome, and nothing follows it',
   within(2_000, async (signal) => {
     const feed = new JobFeed(10)
@@ -66,6 +82,37 @@ test(
     assert.equal(all[73], tokens(73))
   }),
 )
+
+test(
+  'likelihoods are kept up to a bound in bytes: tokens behind it are heard without',
+  within(5_000, async (signal) => {
+    const chance = { id: 1, text: 'x'.repeat(256), logprob: -1 }
+    const details = [{ ...chance, top: Array.from({ length: 20 }, () => chance) }]
+    const feed = new JobFeed(2_000)
+    for (let id = 0; id < 2_000; id += 1) feed.push({ type: 'tokens', ids: [id], text: '', details })
+    feed.push(OUTCOME)
+    const all = await heard(feed, signal)
+    assert.is(all.length, 2_001, 'no token is lost')
+    const shown = all.filter((progress) => progress.type === 'tokens' && progress.details !== undefined).length
+    assert.ok(shown > 500 && shown < 1_000, `${shown} with details`)
+    assert.ok(feed.bytes < 10 * 2 ** 20, `${feed.bytes} bytes`)
+  }),
+)
+
+test('closed feeds are bounded in bytes too, the oldest go first', () => {
+  const shelf = new FeedShelf(512, 100_000)
+  const ids = ['a', 'b', 'c', 'd'].map(jobNamed)
+  for (const id of ids) {
+    shelf.open(id, 10)
+    shelf.get(id)?.push({ type: 'vectors', vectors: [new Float32Array(10_000)] })
+    shelf.get(id)?.push(OUTCOME)
+  }
+  shelf.open(jobNamed('e'), 10)
+  assert.equal(
+    ids.map((id) => shelf.get(id) !== undefined),
+    [false, false, true, true],
+  )
+})
 
 test(
   'a listener that goes away stops waiting',
@@ -92,9 +139,9 @@ test(
   'the first replica that speaks is the only one that is heard',
   within(2_000, async (signal) => {
     const { run, shelf, feed } = shelved()
-    assert.is(shelf.tokens(run.job, 2, [7], 'seven'), true)
-    assert.is(shelf.tokens(run.job, 0, [8], 'eight'), false)
-    assert.is(shelf.tokens(run.job, 2, [9], 'nine'), false)
+    assert.is(shelf.tokens(run.job, 2, { ids: [7], text: 'seven' }), true)
+    assert.is(shelf.tokens(run.job, 0, { ids: [8], text: 'eight' }), false)
+    assert.is(shelf.tokens(run.job, 2, { ids: [9], text: 'nine' }), false)
     assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [8] }), false)
     assert.is(shelf.finished(run.job, 2, { finish: 'stop', ids: [7, 9] }), true)
     feed.push(OUTCOME)
@@ -110,7 +157,7 @@ test(
 test('tokens of a job without a feed go nowhere', () => {
   const { run, shelf } = shelved()
   const other = runTo(assigned, { intent: { nonce: 2n } })
-  assert.is(shelf.tokens(other.job, 0, [1], 'x'), false)
+  assert.is(shelf.tokens(other.job, 0, { ids: [1], text: 'x' }), false)
   assert.is(shelf.get(other.id), undefined)
   assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [] }), false)
 })
@@ -135,7 +182,7 @@ test(
     const shelf = new FeedShelf(3)
     shelf.open(run.id, 256)
     const before = run.trail.at(-2)?.job ?? run.first
-    assert.is(shelf.tokens(before, 0, [1], 'secret'), false)
+    assert.is(shelf.tokens(before, 0, { ids: [1], text: 'secret' }), false)
     shelf.changed(before, job, NOW_MS)
     const all = await heard(shelf.get(run.id) ?? new JobFeed(0), signal)
     assert.equal(
@@ -149,6 +196,28 @@ test(
       'finish',
       'outcome',
     ])
+  }),
+)
+
+test(
+  'the vectors of an embedding job are heard after the verdict, whole, with a finish that counts no tokens',
+  within(2_000, async (signal) => {
+    const { run, job } = settledRun('vectors')
+    const shelf = new FeedShelf(3)
+    shelf.open(run.id, 2)
+    const before = run.trail.at(-2)?.job ?? run.first
+    shelf.changed(before, job, NOW_MS)
+    for (const feed of [shelf.get(run.id) ?? new JobFeed(0), shelf.replay(job)]) {
+      const all = (await heard(feed, signal)).filter(({ type }) => type !== 'phase')
+      const [first, second, third] = all
+      assert.equal(
+        all.map(({ type }) => type),
+        ['vectors', 'finish', 'outcome'],
+      )
+      assert.ok(first?.type === 'vectors' && first.vectors.length === 2 && first.vectors[0]?.length === 16)
+      assert.equal(second, { type: 'finish', finish: 'stop', completionTokens: 0 })
+      assert.is(third?.type === 'outcome' && third.outcome, 'verified')
+    }
   }),
 )
 

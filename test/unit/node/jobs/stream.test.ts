@@ -36,10 +36,18 @@ type Work = (writer: ChunkWriter, stream: PeerStream) => Promise<void>
 /** Changes, drops (empty list) or adds frames on their way to the reader. */
 type Tamper = (frame: Uint8Array, index: number) => readonly Uint8Array[]
 
-type Trial = { readonly tamper?: Tamper; readonly tokenCountMax?: number; readonly acked?: boolean }
+type Trial = {
+  readonly tamper?: Tamper
+  readonly tokenCountMax?: number
+  readonly streams?: boolean
+  readonly acked?: boolean
+}
 
 /** Runs a worker's side against the reader. */
-async function read(work: Work, { tamper = (bytes) => [bytes], tokenCountMax = 10_000, acked = true }: Trial = {}) {
+async function read(
+  work: Work,
+  { tamper = (bytes) => [bytes], tokenCountMax = 10_000, streams = true, acked = true }: Trial = {},
+) {
   const network = createMemoryNetwork(
     {},
     { clock: systemClock, random: systemRandom, onBug: (error) => assert.unreachable(String(error)) },
@@ -84,8 +92,8 @@ async function read(work: Work, { tamper = (bytes) => [bytes], tokenCountMax = 1
     const result = await readReplica(
       stream,
       START,
-      { key: EDGE, clock: systemClock, random: systemRandom, tokenCountMax },
-      (ids, text) => {
+      { key: EDGE, clock: systemClock, random: systemRandom, tokenCountMax, streams, details: true },
+      ({ ids, text }) => {
         heard.push(...ids)
         texts.push(text)
       },
@@ -176,6 +184,40 @@ test(
     })
     assert.is(text, long)
     assert.equal(heard, ids)
+  }),
+)
+
+test(
+  'a worker that says how likely other tokens were than those that it sent is refused',
+  within(5_000, async () => {
+    const chance = { id: 2, text: 'b', logprob: -1, top: [] }
+    const saying =
+      (...details: readonly (typeof chance)[]): Work =>
+      async (writer, stream) => {
+        await writer.tokens([1, 2], 'ab', details)
+        await stream.send(frame({ kind: 'commitment', envelope: commitmentOf(writer, await writer.close()) }))
+      }
+    assert.is(await reasonOf(saying({ ...chance, id: 1 }, chance)), 'resolved')
+    for (const details of [[chance], [chance, { ...chance, id: 1 }], [chance, chance, chance]])
+      assert.is(await reasonOf(saying(...details)), 'CF_MESH_REFUSED details_mismatch')
+  }),
+)
+
+test(
+  'an embedding job streams nothing: its commitment counts words, and a token is one too many',
+  within(5_000, async () => {
+    const silent: Work = async (writer, stream) => {
+      const words = { ids: [1, 2, 3], text: '' }
+      await stream.send(frame({ kind: 'commitment', envelope: commitmentOf(words, await writer.close()) }))
+    }
+    const trial = { streams: false, tokenCountMax: 0 }
+    assert.is(await reasonOf(silent, trial), 'resolved')
+    assert.is(
+      await reasonOf(silent),
+      'CF_MESH_REFUSED commitment_mismatch',
+      'a job that streams says what it commits to',
+    )
+    assert.is(await reasonOf(batches(1, 1), trial), 'CF_MESH_REFUSED too_many_tokens')
   }),
 )
 

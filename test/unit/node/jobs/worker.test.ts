@@ -1,21 +1,34 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { idsFromBytes } from '../../../../core/codec/bytes.ts'
 import { openAs } from '../../../../core/identity/envelope.ts'
 import { parseDigest } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec } from '../../../../core/job/proposal.ts'
 import { answerCodec } from '../../../../core/log/assignment.ts'
-import { payloadCodec, payloadCommitment } from '../../../../core/log/intent.ts'
+import { type Intent, NO_SAMPLING, payloadCodec, payloadCommitment } from '../../../../core/log/intent.ts'
 import { commitmentCodec, revealCodec } from '../../../../core/verification/commitment.ts'
+import { jobSeed } from '../../../../core/verification/gumbel.ts'
+import { vectorsIn } from '../../../../core/verification/vectors.ts'
+import type { SamplingSpec } from '../../../../models/backend.ts'
 import { steer } from '../../../../node/jobs/frames.ts'
-import { readReplica } from '../../../../node/jobs/reader.ts'
+import type { NodeModel } from '../../../../node/jobs/model.ts'
+import { readReplica, type TokenPart } from '../../../../node/jobs/reader.ts'
 import { ModelRunner } from '../../../../node/jobs/runner.ts'
 import { WorkerRole } from '../../../../node/jobs/worker.ts'
 import { createMemoryNetwork } from '../../../../node/mesh/memory.ts'
 import type { PeerTransport } from '../../../../node/runtime/ports.ts'
 import { systemClock, systemRandom } from '../../../../node/runtime/system.ts'
 import { codeOf } from '../../../support/error-code.ts'
-import { FAKE_DIGEST, FAKE_LOAD, FakeBackend, type FakeOptions } from '../../../support/fake-backend.ts'
+import {
+  FAKE_DIGEST,
+  FAKE_DIMENSIONS,
+  FAKE_LOAD,
+  FakeBackend,
+  type FakeOptions,
+  hashVector,
+} from '../../../support/fake-backend.ts'
+import { FAKE_CHAT, FAKE_EMBEDDING, fakeModel } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
 import { within } from '../../../support/within.ts'
@@ -23,11 +36,10 @@ import { within } from '../../../support/within.ts'
 const NOTHING = new Uint8Array()
 const NONCE = new Uint8Array(16).fill(3)
 const MESSAGES = [{ role: 'user' as const, content: 'hello' }]
-const PAYLOAD = payloadCodec.encode({
-  salt: new Uint8Array(32),
-  seedNonce: new Uint8Array(32).fill(1),
-  messages: MESSAGES,
-})
+const WORDS = {
+  ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), messages: MESSAGES, texts: [], logprobs: 0 },
+}
+const PAYLOAD = payloadCodec.encode(WORDS)
 const promptTokens = await promptLength()
 
 async function promptLength(): Promise<number> {
@@ -37,16 +49,15 @@ async function promptLength(): Promise<number> {
 }
 
 /** A job for the fake model, held; `run.assign()` gives it its worker. */
-function jobRun(): JobRun {
+function jobRun(parts: Partial<Intent> = {}, payload = PAYLOAD): JobRun {
   const modelDigest = parseDigest(FAKE_DIGEST)
   invariant(modelDigest !== undefined, 'the fake model has a digest')
-  return new JobRun({
-    intent: { replicas: 1, modelDigest, promptTokens, maxTokens: 200, payloadCommitment: payloadCommitment(PAYLOAD) },
-  })
+  const size = { replicas: 1, promptTokens, maxTokens: 200 }
+  return new JobRun({ intent: { ...size, modelDigest, payloadCommitment: payloadCommitment(payload), ...parts } })
 }
 
-function assignedRun(): JobRun {
-  const run = jobRun()
+function assignedRun(parts: Partial<Intent> = {}, payload = PAYLOAD): JobRun {
+  const run = jobRun(parts, payload)
   run.answerAll()
   run.assign()
   return run
@@ -55,7 +66,7 @@ function assignedRun(): JobRun {
 type Bench = {
   readonly edge: PeerTransport
   readonly disk: MemoryDisk
-  readonly runner: ModelRunner
+  readonly model: NodeModel
   readonly run: JobRun
   readonly worker: ReturnType<typeof secretOf>
 }
@@ -67,9 +78,8 @@ async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = c
     {},
     { clock: systemClock, random: systemRandom, onBug: (error) => assert.unreachable(String(error)) },
   )
-  const backend = new FakeBackend(options)
-  const runner = new ModelRunner(backend, 0)
-  runner.loaded(await backend.load(FAKE_LOAD))
+  const model = await fakeModel(run.first.intent.task === 'embedding' ? FAKE_EMBEDDING : FAKE_CHAT, options)
+  const runner = new ModelRunner([model])
   const { state } = run.swarm
   const ports = {
     key: worker,
@@ -79,7 +89,7 @@ async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = c
     random: systemRandom,
   }
   new WorkerRole({ ...ports, state: () => state, runner })
-  return { edge: network.endpoint(EDGE.peer), disk, runner, run, worker }
+  return { edge: network.endpoint(EDGE.peer), disk, model, run, worker }
 }
 
 async function offered({ edge, run, worker }: Bench, intent = run.job.intentEnvelope) {
@@ -120,13 +130,18 @@ async function executed(
     nonce: NONCE,
   }
   let count = 0
-  const ports = { key: EDGE, clock: systemClock, random: systemRandom, tokenCountMax: run.job.intent.maxTokens }
+  const streams = run.job.intent.task !== 'embedding'
+  const tokenCountMax = streams ? run.job.intent.maxTokens : 0
+  const ports = { key: EDGE, clock: systemClock, random: systemRandom, tokenCountMax, streams, details: true }
+  const heard: TokenPart[] = []
   try {
-    return await readReplica(stream, start, ports, (ids) => {
-      count += ids.length
+    const read = await readReplica(stream, start, ports, (part) => {
+      heard.push(part)
+      count += part.ids.length
       const frame = onTokens(count)
       if (frame !== undefined) void stream.send(frame).catch(() => undefined)
     })
+    return { ...read, heard }
   } finally {
     stream.end()
   }
@@ -177,7 +192,7 @@ test(
     assert.is([...bench.disk.rows.keys()].filter((key) => key.startsWith('work/')).length, 1)
     const reveal = await revealed(bench, [read.commitment])
     assert.is(reveal.ids.length, 4 * read.ids.length)
-    assert.is(bench.runner.running, 0)
+    assert.is(bench.model.running, 0)
   }),
 )
 
@@ -203,7 +218,7 @@ test(
     const bench = await benchOf(run)
     invariant(run.job.phase === 'executing', 'the job has its certificate')
     const { signatures } = run.job.certificate
-    const words = payloadCodec.encode({ salt: new Uint8Array(32), seedNonce: new Uint8Array(32), messages: [] })
+    const words = payloadCodec.encode({ ...WORDS, messages: [{ role: 'user', content: 'buy this' }] })
     const orders: readonly Partial<Execute>[] = [
       { bitmap: 3, signatures: signatures.subarray(64) },
       { bitmap: 0, signatures: NOTHING },
@@ -264,9 +279,90 @@ test(
     })
     for await (const frame of stream) if (frame.length > 0) break
     stream.destroy()
-    while (bench.runner.running > 0) await systemClock.sleep(10)
+    while (bench.model.running > 0) await systemClock.sleep(10)
     await systemClock.sleep(50)
     assert.is([...bench.disk.rows.keys()].length, 0)
+  }),
+)
+
+const TEXTS = ['one two', 'three']
+const EMBEDDING_PAYLOAD = payloadCodec.encode({ ...WORDS, messages: [], texts: TEXTS })
+const EMBEDDING: Partial<Intent> = {
+  ...{ task: 'embedding', sampling: NO_SAMPLING, verify: 'before', promptTokens: 3, maxTokens: 2 },
+}
+
+test(
+  'an embedding job streams nothing, commits to the bits of its vectors and reveals them',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun(EMBEDDING, EMBEDDING_PAYLOAD))
+    const read = await executed(bench, { payload: EMBEDDING_PAYLOAD })
+    assert.equal([read.heard, read.ids, read.finish], [[], [], 'stop'])
+    const { value } = expectAccepted(openAs(commitmentCodec, read.commitment, bench.run.swarm.state.swarmId))
+    assert.equal([value.tokenCount, value.chunkCount, value.schedule], [2 * FAKE_DIMENSIONS, 0, []])
+    const { ids, text } = await revealed(bench, [read.commitment])
+    assert.is(text, '')
+    assert.equal(vectorsIn(idsFromBytes(ids) ?? new Uint32Array(), 2), TEXTS.map(hashVector))
+    const again = await executed(bench, { payload: EMBEDDING_PAYLOAD })
+    assert.equal([again.heard, again.commitment], [[], read.commitment], 'and so it does when asked again')
+  }),
+)
+
+test(
+  'texts that are not as many tokens as were paid for are not embedded',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun({ ...EMBEDDING, promptTokens: 4 }, EMBEDDING_PAYLOAD))
+    assert.is(await codeOf(executed(bench, { payload: EMBEDDING_PAYLOAD })), 'CF_JOB_INVALID')
+    assert.is([...bench.disk.rows.keys()].length, 0)
+  }),
+)
+
+test(
+  'words of another task than the signed one are no work',
+  within(4_000, async () => {
+    const bench = await benchOf(assignedRun({ task: 'completion' }))
+    assert.is(await codeOf(executed(bench)), 'CF_MESH_REFUSED')
+  }),
+)
+
+test(
+  'a completion gets its text as it is, and ends with a stop string of the intent',
+  within(4_000, async () => {
+    const text = 'Hello <|im_end|>'
+    const payload = payloadCodec.encode({ ...WORDS, messages: [], texts: [text], logprobs: 3 })
+    const sampling = { ...NO_SAMPLING, topK: 40 }
+    const parts = { task: 'completion', promptTokens: text.length, sampling } as const
+    const whole = await executed(await benchOf(assignedRun(parts, payload)), { payload })
+    const words = whole.heard.map((part) => part.text).join('')
+    const stop = [words.slice(4, 7)]
+    const ended = await executed(await benchOf(assignedRun({ ...parts, stop }, payload)), { payload })
+    assert.equal(
+      [ended.finish, ended.heard.map((part) => part.text).join('')],
+      ['stop', words.slice(0, words.indexOf(stop[0] ?? '') + 3)],
+    )
+    const shown = ended.heard.flatMap(({ details = [] }) => details)
+    assert.equal(
+      shown.map(({ id }) => id),
+      ended.ids,
+    )
+    assert.ok(shown.every(({ top, logprob }) => top.length === 2 && logprob === -0.1))
+  }),
+)
+
+test(
+  'a sampler that nobody can replay runs with the first four bytes of the job’s seed and the rules of the intent',
+  within(4_000, async () => {
+    const asked: SamplingSpec[] = []
+    const rules = { topPMilli: 950, frequencyPenaltyMilli: -500, presencePenaltyMilli: 1_500 }
+    const run = assignedRun({ sampling: { kind: 'llama', temperatureMilli: 700, topK: 40, ...rules } })
+    const bench = await benchOf(run, { faultOf: ({ sampling }) => void asked.push(sampling) })
+    assert.is((await executed(bench)).finish, 'stop')
+    const seed = jobSeed(run.id, WORDS.seedNonce)
+    assert.equal(asked, [
+      {
+        ...{ kind: 'llama', temperature: 0.7, topK: 40, topP: 0.95, minP: 0 },
+        ...{ frequencyPenalty: -0.5, presencePenalty: 1.5, seed: Buffer.from(seed).readUInt32BE(0) },
+      },
+    ])
   }),
 )
 
