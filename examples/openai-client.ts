@@ -1,5 +1,6 @@
 /**
- * The official `openai` client against a local node: streams an answer, then reads what it cost and where its receipt is.
+ * The official `openai` client against a local node: streams an answer and what it cost, then asks for several answers with the chance of
+ * each token, continues a text, and turns two texts into vectors.
  * Run it while `npm start` runs: `node examples/openai-client.ts "Once upon a time"`.
  */
 import OpenAI from 'openai'
@@ -24,3 +25,24 @@ for await (const chunk of stream) {
   process.stdout.write(chunk.choices[0]?.delta.content ?? '')
   if ('cfab' in chunk) console.log('\n', chunk.cfab)
 }
+
+// Each choice is a job of its own: their members are in cfab.choices.
+const several = await client.chat.completions.create({
+  model: 'cfab-tiny',
+  messages: [{ role: 'user', content: prompt }],
+  max_tokens: 16,
+  n: 2,
+  stop: ['.'],
+  logprobs: true,
+  top_logprobs: 3,
+})
+for (const { index, message, logprobs } of several.choices)
+  console.log(`choice ${index}: ${message.content} (first token ${logprobs?.content?.[0]?.logprob})`)
+
+const continued = await client.completions.create({ model: 'cfab-tiny', prompt, max_tokens: 16 })
+console.log(`continued: ${continued.choices[0]?.text}`)
+
+const { data } = await client.embeddings.create({ model: 'use-lite-en', input: [prompt, 'a story'] })
+const [one, two] = data.map(({ embedding }) => embedding)
+// Vectors have length 1, so their product is how alike the texts are.
+console.log(`alike: ${one?.reduce((sum, value, index) => sum + value * (two?.[index] ?? 0), 0).toFixed(3)}`)

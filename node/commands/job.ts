@@ -18,6 +18,8 @@ export type SubmitOptions = {
   readonly verify?: string
   readonly temperature?: string
   readonly topK?: string
+  readonly topP?: string
+  readonly stop?: readonly string[]
   readonly maxTokens?: string
   readonly seed?: string
   readonly region?: string
@@ -89,6 +91,8 @@ function intentBody(prompt: string, options: SubmitOptions, model: string): Read
     replicas: numeric(options.replicas),
     temperature: numeric(options.temperature),
     top_k: numeric(options.topK),
+    top_p: numeric(options.topP),
+    stop: options.stop,
     max_tokens: numeric(options.maxTokens),
     seed: numeric(options.seed),
     verify: options.verify,

@@ -1,51 +1,21 @@
 /** `POST /v1/chat/completions` parsed at the door. What is not offered is refused by name, never dropped in silence. */
 import { LIMITS } from '../../core/limits.ts'
-import type { JobRequest } from '../runtime/app.ts'
-import { type Fields, flag, integer, object, optional, refuseUnknown } from './fields.ts'
-import { FABRIC_FIELDS, readFabricOptions, readMessages, readModel, readSampling } from './job-fields.ts'
-import { badRequest, unsupported } from './problem.ts'
-
-export type ChatRequest = { readonly job: JobRequest; readonly stream: boolean; readonly includeUsage: boolean }
+import { type AnswerRequest, LABELS, readFabricMember, readStreaming } from './answer-request.ts'
+import { type Fields, integer, object, optional, refuseUnknown } from './fields.ts'
+import { jobsOf, readMessages, readModel } from './job-fields.ts'
+import { emptyList, emptyObject, type Neutral, only, plainText, refuseNotOffered, textOnly } from './not-offered.ts'
+import { badRequest } from './problem.ts'
+import { readChatLogprobs, readChoiceCount, readSampling, SAMPLING_FIELDS } from './sampling-fields.ts'
 
 const OFFERED = [
-  'model',
-  'messages',
-  'temperature',
-  'top_k',
-  'max_tokens',
-  'max_completion_tokens',
-  'stream',
-  'stream_options',
-  'seed',
-  'cfab',
+  ...['model', 'messages', 'max_tokens', 'max_completion_tokens', 'n', 'logprobs', 'top_logprobs'],
+  ...['stream', 'stream_options', 'cfab'],
 ]
-/** Labels for the caller's own books: they change nothing about the answer. */
-const LABELS = ['user', 'metadata', 'safety_identifier', 'prompt_cache_key']
 
-type Neutral = (value: unknown) => boolean
-const only =
-  (...values: readonly unknown[]): Neutral =>
-  (value) =>
-    values.includes(value)
-const emptyList: Neutral = (value) => Array.isArray(value) && value.length === 0
-const emptyObject: Neutral = (value) =>
-  typeof value === 'object' && !Array.isArray(value) && Object.keys(value ?? {}).length === 0
-const textOnly: Neutral = (value) => Array.isArray(value) && value.length === 1 && value[0] === 'text'
-const plainText: Neutral = (value) => {
-  const fields = object(value, 'response_format')
-  return fields['type'] === 'text' && Object.keys(fields).length === 1
-}
-
-/** Parameters of the OpenAI API that are not offered, each with the values that ask for nothing special; null always does. */
+/** Each with the values that ask for nothing special. */
 const NOT_OFFERED: Readonly<Record<string, Neutral>> = {
-  n: only(1),
-  top_p: only(1),
-  frequency_penalty: only(0),
-  presence_penalty: only(0),
   logit_bias: emptyObject,
-  logprobs: only(false),
-  top_logprobs: only(0),
-  stop: emptyList,
+  best_of: only(1),
   tools: emptyList,
   tool_choice: only('none', 'auto'),
   parallel_tool_calls: only(true, false),
@@ -53,6 +23,7 @@ const NOT_OFFERED: Readonly<Record<string, Neutral>> = {
   function_call: only('none', 'auto'),
   response_format: plainText,
   modalities: textOnly,
+  moderation: only(),
   audio: only(),
   prediction: only(),
   reasoning_effort: only('none'),
@@ -60,37 +31,37 @@ const NOT_OFFERED: Readonly<Record<string, Neutral>> = {
   web_search_options: only(),
   store: only(false),
   service_tier: only('auto', 'default'),
+  prompt_cache_options: only(),
   prompt_cache_retention: only(),
 }
-const KNOWN = new Set([...OFFERED, ...LABELS, ...Object.keys(NOT_OFFERED)])
-const STREAM_OPTION_FIELDS = new Set(['include_usage', 'include_obfuscation'])
+const KNOWN = new Set([...OFFERED, ...SAMPLING_FIELDS, ...LABELS, ...Object.keys(NOT_OFFERED)])
 
 /** @throws CF_CONTROL_BAD_REQUEST or CF_CONTROL_UNSUPPORTED, with `param` */
-export function parseChatRequest(body: unknown, idempotencyKey: string | undefined): ChatRequest {
+export function parseChatRequest(body: unknown, idempotencyKey: string | undefined): AnswerRequest {
   const fields = object(body, 'body')
   refuseUnknown(fields, KNOWN)
-  refuseNotOffered(fields)
-  const stream = optional(fields, 'stream', flag) ?? false
-  const fabric = optional(fields, 'cfab', object) ?? {}
-  refuseUnknown(fabric, FABRIC_FIELDS, 'cfab.')
+  refuseNotOffered(fields, NOT_OFFERED)
+  const model = readModel(fields)
+  const sampling = readSampling(fields)
   const maxTokens = readMaxTokens(fields)
-  return {
-    stream,
-    includeUsage: readIncludeUsage(fields, stream),
-    job: {
-      model: readModel(fields),
-      messages: readMessages(fields),
-      ...readSampling(fields),
-      ...readFabricOptions(fabric, idempotencyKey, 'cfab.'),
-      ...(maxTokens === undefined ? {} : { maxTokens }),
-    },
+  const topLogprobs = readChatLogprobs(fields)
+  const input = { task: 'chat', messages: readMessages(fields) } as const
+  const job = {
+    model,
+    ...sampling,
+    ...readFabricMember(fields, idempotencyKey),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(topLogprobs === undefined ? {} : { topLogprobs }),
   }
-}
-
-function refuseNotOffered(fields: Fields): void {
-  for (const [name, neutral] of Object.entries(NOT_OFFERED)) {
-    const value = fields[name]
-    if (value !== undefined && value !== null && !neutral(value)) throw unsupported(name, 'its default value')
+  return {
+    model,
+    jobs: jobsOf(
+      Array.from({ length: readChoiceCount(fields) }, () => input),
+      job,
+    ),
+    stop: sampling.stop ?? [],
+    hasLogprobs: topLogprobs !== undefined,
+    ...readStreaming(fields),
   }
 }
 
@@ -101,15 +72,4 @@ function readMaxTokens(fields: Fields): number | undefined {
   if (older !== undefined && newer !== undefined && older !== newer)
     throw badRequest('max_tokens', 'to equal max_completion_tokens')
   return newer ?? older
-}
-
-function readIncludeUsage(fields: Fields, stream: boolean): boolean {
-  const options = optional(fields, 'stream_options', object)
-  if (options === undefined) return false
-  if (!stream) throw badRequest('stream_options', 'to be absent unless stream is true')
-  refuseUnknown(options, STREAM_OPTION_FIELDS, 'stream_options.')
-  if (optional(options, 'include_obfuscation', flag, 'stream_options.') === true) {
-    throw unsupported('stream_options.include_obfuscation', 'false')
-  }
-  return optional(options, 'include_usage', flag, 'stream_options.') ?? false
 }

@@ -9,6 +9,8 @@ export type Reader<T> = (value: unknown, param: string) => T
 
 const DECIMAL_U64 = /^(0|[1-9][0-9]{0,19})$/
 const U64_MAX = 2n ** 64n - 1n
+/** What multiplying a decimal such as 0.001 by 1,000 in binary may leave over. */
+const FLOAT_DUST = 1e-6
 
 function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
@@ -34,6 +36,8 @@ export function text(charsMax: number): Reader<string> {
     if (typeof value !== 'string' || value.length === 0 || value.length > charsMax) {
       throw badRequest(param, `a string of 1 to ${charsMax} characters`)
     }
+    // JSON can name half of a character, which has no UTF-8 form: nobody could sign it.
+    if (!value.isWellFormed()) throw badRequest(param, 'whole characters')
     return value
   }
 }
@@ -52,6 +56,21 @@ export function number(min: number, max: number): Reader<number> {
     if (typeof value !== 'number' || !(value >= min && value <= max))
       throw badRequest(param, `a number from ${min} to ${max}`)
     return value
+  }
+}
+
+/**
+ * A number of at most three decimal places, as thousandths: those are what the protocol counts.
+ *
+ * Why a finer one is refused: rounding it would run something that nobody asked for.
+ */
+export function thousandths(min: number, max: number): Reader<number> {
+  return (value, param) => {
+    const exact = number(min, max)(value, param) * 1_000
+    const whole = Math.round(exact)
+    if (Math.abs(exact - whole) > FLOAT_DUST)
+      throw badRequest(param, `a number from ${min} to ${max} in steps of 0.001`)
+    return whole === 0 ? 0 : whole
   }
 }
 

@@ -1,18 +1,15 @@
-/** What the OpenAI route and the p2p route share of a job request: messages, sampling, replicas, nonce. */
+/** What the OpenAI routes and the p2p route share of a job request: messages, replicas, nonce. */
 import { createHash } from 'node:crypto'
-import { domainHash } from '#core/hash'
-import { utf8 } from '../../core/codec/bytes.ts'
 import { parseRegion } from '../../core/ids.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { ChatMessage } from '../../models/backend.ts'
-import type { JobRequest } from '../runtime/app.ts'
+import type { JobInput, JobRequest } from '../runtime/app.ts'
 import { CONTROL_LIMITS } from './bounds.ts'
 import {
   credits,
   type Fields,
   integer,
   list,
-  number,
   object,
   oneOf,
   optional,
@@ -24,8 +21,6 @@ import {
 } from './fields.ts'
 import { badRequest, unsupported } from './problem.ts'
 
-/** OpenAI's default; 0 is greedy. */
-const TEMPERATURE_DEFAULT = 1
 const MESSAGE_FIELDS = new Set([
   'role',
   'content',
@@ -81,23 +76,8 @@ export function readModel(fields: Fields): string {
   return required(fields, 'model', text(CONTROL_LIMITS.modelIdCharsMax))
 }
 
-export type Sampling = Pick<JobRequest, 'temperatureMilli' | 'topK' | 'seedNonce'>
-
-export function readSampling(fields: Fields): Sampling {
-  const temperature =
-    optional(fields, 'temperature', number(0, LIMITS.temperatureMilliMax / 1000)) ?? TEMPERATURE_DEFAULT
-  const seed = optional(fields, 'seed', integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER))
-  return {
-    temperatureMilli: Math.round(temperature * 1000),
-    topK: optional(fields, 'top_k', integer(1, LIMITS.topKMax)) ?? LIMITS.topKMax,
-    ...(seed === undefined ? {} : { seedNonce: seedNonceOf(seed) }),
-  }
-}
-
-/** The 32 bytes that a caller's `seed` stands for: SHA-256("cfab/http-seed/v1" || 0x00 || decimal text). */
-export function seedNonceOf(seed: number): Uint8Array {
-  return domainHash('http-seed', utf8(String(seed)))
-}
+/** Nothing is drawn: the protocol wants the neutral sampler. */
+export const EMBEDDING_SAMPLING = { temperatureMilli: 0, topK: 1 } as const
 
 export type FabricOptions = Pick<JobRequest, 'replicas' | 'verify' | 'maxBudget' | 'region' | 'nonce'>
 
@@ -106,17 +86,27 @@ export type FabricOptions = Pick<JobRequest, 'replicas' | 'verify' | 'maxBudget'
  *
  * Why the nonce may come from `Idempotency-Key`: the log admits one intent per user and nonce for ever, so a retry of the same key cannot
  * be charged twice, whichever edge it reaches.
+ *
+ * @param onlyVerify  the one mode that the task knows
  */
-export function readFabricOptions(fields: Fields, idempotencyKey: string | undefined, path: string): FabricOptions {
+export function readFabricOptions(
+  fields: Fields,
+  idempotencyKey: string | undefined,
+  path: string,
+  onlyVerify?: 'before',
+): FabricOptions {
   const maxBudget = optional(fields, 'max_budget', credits, path)
   const region = optional(fields, 'region', parsed(parseRegion, 'a region name'), path)
   const given = optional(fields, 'nonce', unsigned64, path)
   if (given !== undefined && idempotencyKey !== undefined)
     throw badRequest(`${path}nonce`, 'to be absent beside Idempotency-Key')
+  const verify = optional(fields, 'verify', oneOf('after', 'before'), path)
+  if (onlyVerify !== undefined && verify !== undefined && verify !== onlyVerify)
+    throw unsupported(`${path}verify`, onlyVerify)
   const nonce = given ?? (idempotencyKey === undefined ? undefined : nonceOf(idempotencyKey))
   return {
     replicas: optional(fields, 'replicas', integer(1, LIMITS.replicaCountMax), path) ?? 1,
-    verify: optional(fields, 'verify', oneOf('after', 'before'), path) ?? 'after',
+    verify: verify ?? onlyVerify ?? 'after',
     ...(maxBudget === undefined ? {} : { maxBudget }),
     ...(region === undefined ? {} : { region }),
     ...(nonce === undefined ? {} : { nonce }),
@@ -126,4 +116,19 @@ export function readFabricOptions(fields: Fields, idempotencyKey: string | undef
 /** First 8 bytes of the key's SHA-256, big-endian. */
 export function nonceOf(idempotencyKey: string): bigint {
   return createHash('sha256').update(idempotencyKey).digest().readBigUInt64BE(0)
+}
+
+/**
+ * The nonce of one of the jobs that a request starts: the first has the request's own, the others follow from it and their place, so that
+ * a repeated request is the same jobs.
+ */
+export function choiceNonce(nonce: bigint, index: number): bigint {
+  return index === 0 ? nonce : nonceOf(`${nonce}/${index}`)
+}
+
+/** The same job once for each input, each with a nonce of its own when the request has one. */
+export function jobsOf(inputs: readonly JobInput[], job: Omit<JobRequest, 'input'>): readonly JobRequest[] {
+  return inputs.map((input, index) =>
+    job.nonce === undefined ? { ...job, input } : { ...job, input, nonce: choiceNonce(job.nonce, index) },
+  )
 }

@@ -2,13 +2,15 @@
 import { type ErrorCode, FabricError } from '../../core/errors.ts'
 import type { JobId } from '../../core/ids.ts'
 import { formatAmount } from '../../core/ledger/amount.ts'
-import type { JobOutcome } from '../runtime/app.ts'
+import type { JobHandle, JobOutcome } from '../runtime/app.ts'
 
 /** The `cfab` member of a chat answer. Cost and refund are null until the job has settled. */
 export type FabricMember = {
   readonly outcome: string
   readonly assurance: string | null
   readonly reason: string | null
+  /** False when its sampler cannot be replayed: the outcome then rests on the structure of the output alone. */
+  readonly verifiable: boolean
   readonly job_id: string
   readonly receipt_id: string
   readonly receipt_url: string
@@ -20,13 +22,14 @@ export function receiptUrl(id: JobId): string {
   return `/api/v1/p2p/receipts/${id}`
 }
 
-export function fabricMember(jobId: JobId, ending: JobOutcome): FabricMember {
+export function fabricMember(job: Pick<JobHandle, 'id' | 'verifiable'>, ending: JobOutcome): FabricMember {
   const pending = ending.outcome === 'pending'
   return {
     outcome: ending.outcome,
     assurance: ending.assurance === '' ? null : ending.assurance,
     reason: ending.reason === '' ? null : ending.reason,
-    job_id: jobId,
+    verifiable: job.verifiable,
+    job_id: job.id,
     receipt_id: ending.receiptId,
     receipt_url: receiptUrl(ending.receiptId),
     cost: pending ? null : formatAmount(ending.cost),

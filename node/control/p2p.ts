@@ -10,6 +10,8 @@ import { EventStream, hangUpSignal } from './event-stream.ts'
 import { object, refuseUnknown } from './fields.ts'
 import { follow } from './follow.ts'
 import { parseIntentRequest, parseSignedIntent } from './intent-request.ts'
+import { linkedSignal } from './linked-signal.ts'
+import { modelNamed } from './models.ts'
 import { receiptUrl } from './outcome.ts'
 import { readPage } from './paging.ts'
 import { jobJson, peerJson, progressJson, quoteJson } from './present.ts'
@@ -55,7 +57,8 @@ export function p2pRoutes(server: FastifyInstance, context: ControlContext): voi
   server.get('/api/v1/p2p/genesis', async (_request, reply) => reply.type(BINARY).send(Buffer.from(app.genesis())))
 }
 
-function jobIdOf(text: string): JobId {
+/** @throws CF_CONTROL_BAD_REQUEST */
+export function jobIdOf(text: string): JobId {
   const id = parseJobId(text)
   if (id === undefined) throw badRequest('job_id', '64 lower-case hexadecimal digits')
   return id
@@ -75,6 +78,7 @@ async function submit(context: ControlContext, request: FastifyRequest, reply: F
     return accepted(await context.app.submitSigned(envelope, payload, context.draining), reply)
   }
   const wish = parseIntentRequest(body, idempotencyKeyOf(request))
+  modelNamed(context.app, wish.job.model, wish.job.input.task === 'embedding' ? 'embedding' : 'chat')
   if (wish.dryRun) return reply.code(200).send(quoteJson(await context.app.quote(wish.job)))
   return accepted(await context.app.submit(wish.job, context.draining), reply)
 }
@@ -110,28 +114,31 @@ function listJobs(context: ControlContext, query: unknown): object {
 /** Server-sent events from the job's beginning to its outcome; what a restart has forgotten is told from what the job became. */
 async function watch(context: ControlContext, job: JobView, reply: FastifyReply): Promise<FastifyReply> {
   const leave = context.seats.take()
-  const signal = AbortSignal.any([hangUpSignal(reply.raw), context.draining])
+  const either = linkedSignal(hangUpSignal(reply.raw), context.draining)
+  const { signal } = either
   try {
     const stream = EventStream.open(reply, context.bounds, context.clock)
     const handle = context.app.watch(job.id)
     const events = handle === undefined ? remembered(job) : follow(handle, WATCH_MS, context.clock, signal)
-    await forward(job.id, events, stream, signal).catch((error: unknown) => {
-      if (!signal.aborted) context.log.error('event_stream_broke', { job: job.id, ...errorFields(error) })
+    await forward(job, events, stream, signal).catch((error: unknown) => {
+      if (!signal.aborted && !reply.raw.destroyed)
+        context.log.error('event_stream_broke', { job: job.id, ...errorFields(error) })
     })
     stream.end()
   } finally {
+    either.abort()
     leave()
   }
   return reply
 }
 
 async function forward(
-  id: JobId,
+  job: JobView,
   events: AsyncIterable<JobProgress> | Iterable<JobProgress>,
   stream: EventStream,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const event of events) await stream.event(event.type, JSON.stringify(progressJson(id, event)), signal)
+  for await (const event of events) await stream.event(event.type, JSON.stringify(progressJson(job, event)), signal)
 }
 
 function* remembered(job: JobView): Generator<JobProgress, void> {

@@ -12,9 +12,10 @@ import type {
   StatusView,
 } from '../runtime/app.ts'
 import type { TransferRow } from '../runtime/ports.ts'
+import { base64Of } from './floats.ts'
 import { fabricMember, receiptUrl } from './outcome.ts'
 
-const isoTime = (ms: number): string => new Date(ms).toISOString()
+export const isoTime = (ms: number): string => new Date(ms).toISOString()
 const amountOrNull = (amount: bigint | null): string | null => (amount === null ? null : formatAmount(amount))
 
 export function modelJson(model: ModelView): object {
@@ -28,6 +29,8 @@ export function modelJson(model: ModelView): object {
       bytes: model.bytes,
       parameters: model.parameters,
       context_tokens: model.contextTokens,
+      task: model.task,
+      dimensions: model.dimensions,
       loaded: model.loaded,
     },
   }
@@ -69,6 +72,8 @@ export function jobJson(job: JobView): object {
     phase: job.phase,
     created: isoTime(job.createdMs),
     model: job.model,
+    task: job.task,
+    verifiable: job.verifiable,
     user: job.user,
     replicas: job.replicas,
     hold: formatAmount(job.hold),
@@ -83,12 +88,14 @@ export function jobJson(job: JobView): object {
 }
 
 /** The data of one server-sent event; its name is the progress type. */
-export function progressJson(job: JobView['id'], event: JobProgress): object {
+export function progressJson(job: Pick<JobView, 'id' | 'verifiable'>, event: JobProgress): object {
   switch (event.type) {
     case 'phase':
       return { phase: event.phase, time: isoTime(event.atMs), detail: event.detail }
     case 'tokens':
-      return { ids: event.ids, text: event.text }
+      return { ids: event.ids, text: event.text, ...(event.details === undefined ? {} : { logprobs: event.details }) }
+    case 'vectors':
+      return { encoding: 'base64', vectors: event.vectors.map(base64Of) }
     case 'finish':
       return { finish: event.finish, completion_tokens: event.completionTokens }
     case 'outcome':
@@ -162,6 +169,7 @@ export function statusJson(status: StatusView, ready: { readonly ready: boolean;
     log_note: status.logNote,
     engine: status.engine,
     host_state: status.hostState,
+    models: status.models,
     validators: status.validators,
     quorum: status.quorum,
     credits: balanceJson(status.account),

@@ -9,8 +9,9 @@ import OpenAI, {
 } from 'openai'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { member, textAt } from '../../node/commands/json.ts'
+import { listAt, member, textAt } from '../../node/commands/json.ts'
 import { ask, askJson, type Reply } from '../support/control.ts'
+import { checkedFetch } from '../support/openai-shapes.ts'
 import { getJson, ready, type SpawnedNode, startNode } from '../support/spawned-node.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { within } from '../support/within.ts'
@@ -24,7 +25,7 @@ let client: OpenAI
 test.before(async () => {
   node = await startNode(tempFolder(), '--threads', '1')
   await ready(node)
-  client = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 0 })
+  client = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 0, fetch: checkedFetch })
 })
 test.after(async () => {
   await node.stop()
@@ -46,7 +47,7 @@ test(
     const list = await client.models.list()
     assert.equal(
       list.data.map(({ id }) => id),
-      ['cfab-tiny'],
+      ['cfab-tiny', 'use-lite-en'],
     )
     const model = await client.models.retrieve('cfab-tiny')
     assert.is(member(model, 'cfab', 'loaded'), true)
@@ -95,6 +96,125 @@ test(
     assert.ok(tokens >= pieces)
     assert.is(outcome, 'local')
     assert.is(textAt(await getJson(`${node.address}/api/v1/p2p/jobs/${receipt}`), 'text'), ANSWER)
+  }),
+)
+
+test(
+  'three choices are three jobs with three receipts, streamed or whole',
+  within(30_000, async () => {
+    const body = { model: 'cfab-tiny', messages: [...CAPITAL], temperature: 0, n: 3 }
+    const whole = await client.chat.completions.create(body)
+    assert.equal(
+      whole.choices.map(({ message }) => message.content),
+      [ANSWER, ANSWER, ANSWER],
+    )
+    const members = listAt(member(whole, 'cfab'), 'choices')
+    assert.is(new Set(members.map((one) => textAt(one, 'receipt_id'))).size, 3)
+    const texts = ['', '', '']
+    for await (const { choices } of await client.chat.completions.create({ ...body, stream: true }))
+      for (const { index, delta } of choices) texts[index] += delta.content ?? ''
+    assert.equal(texts, [ANSWER, ANSWER, ANSWER])
+  }),
+)
+
+test(
+  'a stop string ends the answer before itself, and the node has stopped there too',
+  within(20_000, async () => {
+    const body = { model: 'cfab-tiny', messages: [...CAPITAL], temperature: 0 }
+    const full = await client.chat.completions.create(body)
+    const cut = await client.chat.completions.create({ ...body, stop: [' France', 'nowhere'] })
+    assert.is(cut.choices[0]?.message.content, 'The capital of')
+    assert.is(cut.choices[0]?.finish_reason, 'stop')
+    assert.ok((cut.usage?.completion_tokens ?? 99) < (full.usage?.completion_tokens ?? 0))
+    let text = ''
+    const stream = await client.chat.completions.create({ ...body, stop: ' France', stream: true })
+    for await (const { choices } of stream) text += choices[0]?.delta.content ?? ''
+    assert.is(text, 'The capital of')
+  }),
+)
+
+test(
+  'logprobs are those of the tokens that make the answer, streamed or whole',
+  within(20_000, async () => {
+    const body = { model: 'cfab-tiny', messages: [...CAPITAL], temperature: 0, logprobs: true, top_logprobs: 3 }
+    const content = (await client.chat.completions.create(body)).choices[0]?.logprobs?.content ?? []
+    assert.is(
+      content
+        .map(({ token }) => token)
+        .join('')
+        .trim(),
+      ANSWER,
+    )
+    for (const { token, logprob, top_logprobs: top } of content) {
+      assert.ok(logprob <= 0 && top.length === 3, token)
+      assert.ok((top[0]?.logprob ?? 0) >= (top[1]?.logprob ?? 0), 'best first')
+    }
+    const streamed: string[] = []
+    for await (const { choices } of await client.chat.completions.create({ ...body, stream: true }))
+      streamed.push(...(choices[0]?.logprobs?.content ?? []).map(({ token }) => token))
+    assert.equal(
+      streamed,
+      content.map(({ token }) => token),
+    )
+  }),
+)
+
+test(
+  'top_p and penalties are run as asked and marked as not verifiable',
+  within(20_000, async () => {
+    const answer = await client.chat.completions.create({
+      model: 'cfab-tiny',
+      messages: [...CAPITAL],
+      max_tokens: 24,
+      top_p: 0.8,
+      presence_penalty: 0.5,
+      frequency_penalty: 0.5,
+      seed: 7,
+    })
+    assert.is(member(answer, 'cfab', 'verifiable'), false)
+    assert.ok((answer.usage?.completion_tokens ?? 0) > 0)
+  }),
+)
+
+test(
+  'a text is continued as it stands, several at once',
+  within(30_000, async () => {
+    const prompt = ['Once upon a time', 'The little fox']
+    const answer = await client.completions.create({ model: 'cfab-tiny', prompt, n: 2, logprobs: 2 })
+    assert.equal(
+      answer.choices.map(({ index }) => index),
+      [0, 1, 2, 3],
+    )
+    for (const { text, logprobs } of answer.choices) {
+      assert.ok(text.length > 0 && (logprobs?.tokens?.length ?? 0) > 0)
+      assert.is(logprobs?.text_offset?.length, logprobs?.tokens?.length)
+    }
+    assert.ok((answer.usage?.completion_tokens ?? 99) <= 4 * 16)
+  }),
+)
+
+test(
+  'texts become unit vectors, alike where the texts are, the same in both encodings',
+  within(60_000, async () => {
+    const model = 'use-lite-en'
+    const input = ['The cat sat on the mat.', 'A kitten rested on the rug.', 'Stock prices fell sharply.']
+    const answer = await client.embeddings.create({ model, input })
+    const floats = await client.embeddings.create({ model, input, encoding_format: 'float' })
+    const [cat, kitten, stocks] = answer.data.map(({ embedding }) => [...embedding])
+    const product = (a: readonly number[] = [], b: readonly number[] = []): number =>
+      a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0)
+    assert.is(cat?.length, 512)
+    assert.ok(Math.abs(product(cat, cat) - 1) < 1e-3)
+    assert.ok(product(cat, kitten) > product(cat, stocks))
+    assert.ok(product(cat, floats.data[0]?.embedding) > 0.9999)
+    assert.ok(answer.usage.prompt_tokens > 0)
+    const receipt = await fetch(node.address + textAt(answer, 'cfab', 'receipt_url'))
+    assert.is(receipt.status, 200)
+    const many = await client.embeddings.create({ model, input: Array.from({ length: 100 }, (_, at) => `text ${at}`) })
+    assert.is(many.data.length, 100)
+    assert.is(listAt(member(many, 'cfab'), 'jobs').length, 2)
+    const long = await failure(client.embeddings.create({ model, input: ['short', 'word '.repeat(400)] }))
+    assert.equal([long.code, long.param], ['CF_JOB_CONTEXT_EXCEEDED', 'input[1]'])
   }),
 )
 
@@ -175,7 +295,7 @@ function jobIn(answer: Reply): string {
 const BAD: readonly (readonly [what: string, body: object, code: string, param: string])[] = [
   ['a prompt without messages', { messages: [] }, 'CF_CONTROL_BAD_REQUEST', 'messages'],
   ['a temperature of 3', { temperature: 3 }, 'CF_CONTROL_BAD_REQUEST', 'temperature'],
-  ['more choices than one', { n: 2 }, 'CF_CONTROL_UNSUPPORTED', 'n'],
+  ['nine choices', { n: 9 }, 'CF_CONTROL_BAD_REQUEST', 'n'],
   ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }, 'CF_CONTROL_UNSUPPORTED', 'tools'],
   ['six replicas', { cfab: { replicas: 6 } }, 'CF_CONTROL_BAD_REQUEST', 'cfab.replicas'],
   ['a field that nobody knows', { temprature: 1 }, 'CF_CONTROL_BAD_REQUEST', 'temprature'],

@@ -34,7 +34,7 @@ test(
         ['{"__proto__":{"model":"cfab-tiny"}}', 400, 'CF_CONTROL_BAD_REQUEST'],
         [Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d), 400, 'CF_CONTROL_BAD_REQUEST'],
         [nested, 400, 'CF_CONTROL_BAD_REQUEST'],
-        [nestedStop, 400, 'CF_CONTROL_UNSUPPORTED'],
+        [nestedStop, 400, 'CF_CONTROL_BAD_REQUEST'],
         [JSON.stringify({ model: 'x'.repeat(1_048_577) }), 413, 'CF_CONTROL_BODY_TOO_LARGE'],
       ]
       for (const [body, status, code] of bodies) {
@@ -58,16 +58,8 @@ test(
     const base = { model: 'cfab-tiny', messages: [{ role: 'user', content: 'x' }] }
     const asked: Readonly<Record<string, unknown>> = {
       ...{
-        n: 2,
-        top_p: 0.9,
-        frequency_penalty: 1,
-        presence_penalty: -1,
         logit_bias: { 5: 1 },
-        logprobs: true,
-        top_logprobs: 3,
-      },
-      ...{
-        stop: ['x'],
+        best_of: 2,
         tools: [{}],
         tool_choice: 'required',
         functions: [{}],
@@ -82,7 +74,7 @@ test(
         verbosity: 'low',
         store: true,
       },
-      ...{ service_tier: 'flex', web_search_options: {} },
+      ...{ service_tier: 'flex', web_search_options: {}, moderation: {} },
     }
     for (const [name, value] of Object.entries(asked)) {
       try {
@@ -131,9 +123,10 @@ test(
       const random = seededRandom(testSeed())
       for (let round = 0; round < 1_000; round += 1) {
         const path =
-          [CHAT, INTENTS, '/api/v1/credits/mint', '/api/v1/credits/spend', '/api/v1/credits/transfer'][
-            random.below(5)
-          ] ?? CHAT
+          [
+            ...[CHAT, '/v1/completions', '/v1/embeddings', INTENTS],
+            ...['/api/v1/credits/mint', '/api/v1/credits/spend', '/api/v1/credits/transfer'],
+          ][random.below(7)] ?? CHAT
         const body = randomFields(random)
         const reply = await askJson(url + path, body, { authorization: `Bearer ${ADMIN_KEY}` })
         if (reply.status >= 400) assertCoded(reply, JSON.stringify(body))
@@ -165,6 +158,8 @@ const NAMES = [
   'dry_run',
   'verify',
   'stop',
+  ...['n', 'top_p', 'frequency_penalty', 'logprobs', 'top_logprobs', 'echo', 'best_of', 'stream_options'],
+  ...['input', 'encoding_format', 'dimensions', 'task', 'texts'],
   'x',
 ]
 

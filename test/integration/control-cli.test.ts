@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { createKeyStore } from '../../node/stores/keystore.ts'
 import { type CliOptions, type CliRun, runCommand } from '../support/cli.ts'
 import { ADMIN_KEY, type TestControl, withControl } from '../support/control.ts'
-import { FAKE_TEXT } from '../support/fake-app.ts'
+import { FAKE_TEXT } from '../support/fake-jobs.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { within } from '../support/within.ts'
@@ -30,6 +30,12 @@ test(
       const run = await cli([
         'job',
         'submit',
+        '--stop',
+        '\n',
+        '--stop',
+        'END',
+        '--top-p',
+        '0.9',
         '--replicas',
         '3',
         '--max-budget',
@@ -49,7 +55,8 @@ test(
       assert.ok(file.startsWith(home) && file.endsWith('.cfab-receipt'))
       const [job] = app.requests
       assert.equal([job?.replicas, job?.maxBudget, job?.temperatureMilli], [3, 5_000_000n, 0])
-      assert.equal(job?.messages, [{ role: 'user', content: 'Once upon' }])
+      assert.equal(job?.input, { task: 'chat', messages: [{ role: 'user', content: 'Once upon' }] })
+      assert.equal([job?.stop, job?.topPMilli], [['\n', 'END'], 900])
     }),
   ),
 )
@@ -64,7 +71,7 @@ test(
         [run.status, job.text, outcome.outcome, file],
         [0, FAKE_TEXT, 'verified', join(home, 'mine.receipt')],
       )
-      assert.is(app.requests[0]?.messages[0]?.content, 'from a pipe')
+      assert.equal(app.requests[0]?.input, { task: 'chat', messages: [{ role: 'user', content: 'from a pipe' }] })
       const none = await cli(['job', 'submit'])
       assert.is(none.status, 65)
       assert.match(none.err, 'error CF_JOB_INVALID')

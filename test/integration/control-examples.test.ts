@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { askJson, withControl } from '../support/control.ts'
-import { FAKE_TEXT } from '../support/fake-app.ts'
+import { FAKE_TEXT } from '../support/fake-jobs.ts'
 import { within } from '../support/within.ts'
 
 const example = (name: string): string => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
@@ -33,6 +33,9 @@ test(
       assert.match(output, FAKE_TEXT)
       assert.match(output, "outcome: 'verified'")
       assert.is(app.requests[0]?.replicas, 2)
+      assert.match(output, /choice 1: Once upon a time 🌍 \(first token -0\.25\)/)
+      assert.match(output, `continued: ${FAKE_TEXT}`)
+      assert.match(output, /alike: 0\.\d{3}/)
     }),
   ),
 )
@@ -45,7 +48,7 @@ test(
         .split(/(?=curl )/)
         .flatMap((call) => [/:7733(\S+)[\s\S]* -d '(\{[\s\S]*?\})'/.exec(call)])
         .filter((match) => match !== null)
-      assert.is(calls.length, 3)
+      assert.is(calls.length, 6)
       for (const [, path = '', body = ''] of calls) {
         assert.is((await askJson(url + path, JSON.parse(body))).status, 200, path)
       }

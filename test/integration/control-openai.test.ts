@@ -1,25 +1,15 @@
 /** The official `openai` client, unchanged, against the control plane. */
-import OpenAI, { APIError } from 'openai'
+import { AuthenticationError, type OpenAI, RateLimitError } from 'openai'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FabricError } from '../../core/errors.ts'
-import { type TestControl, withControl } from '../support/control.ts'
-import { FAKE_TEXT, FAKE_WORDS } from '../support/fake-app.ts'
+import { withControl } from '../support/control.ts'
+import { FAKE_TEXT, FAKE_WORDS } from '../support/fake-jobs.ts'
+import { apiErrorOf, cfabOf, clientOf, user } from '../support/openai-client.ts'
+import { shapeFault } from '../support/openai-shapes.ts'
 import { within } from '../support/within.ts'
 
-const clientOf = ({ url }: TestControl, maxRetries = 0): OpenAI =>
-  new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries })
-const user = (content: string) => [{ role: 'user' as const, content }]
-const cfabOf = (value: object): unknown => Object.getOwnPropertyDescriptor(value, 'cfab')?.value
-
-async function apiErrorOf(work: Promise<unknown>): Promise<InstanceType<typeof APIError>> {
-  const error = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  if (!(error instanceof APIError)) throw new Error(`no APIError but ${String(error)}`)
-  return error
-}
+const API_KEY = 'ab'.repeat(32)
 
 test(
   'the client lists and retrieves models',
@@ -29,7 +19,7 @@ test(
       const page = await client.models.list()
       assert.equal(
         page.data.map((model) => model.id),
-        ['cfab-tiny'],
+        ['cfab-tiny', 'use-lite-en'],
       )
       assert.is((await client.models.retrieve('cfab-tiny')).owned_by, 'computefabric')
       const missing = await apiErrorOf(client.models.retrieve('gpt-9/large'))
@@ -55,6 +45,7 @@ test(
         outcome: 'verified',
         assurance: 'local',
         reason: null,
+        verifiable: true,
         job_id: id,
         receipt_id: id,
         receipt_url: `/api/v1/p2p/receipts/${id}`,
@@ -137,10 +128,13 @@ test(
         seed: 7,
       })
       const [job] = context.app.requests
-      assert.equal(job?.messages, [
-        { role: 'system', content: 'Be brief.' },
-        { role: 'user', content: 'Once upon' },
-      ])
+      assert.equal(job?.input, {
+        task: 'chat',
+        messages: [
+          { role: 'system', content: 'Be brief.' },
+          { role: 'user', content: 'Once upon' },
+        ],
+      })
       assert.equal(
         [job?.temperatureMilli, job?.topK, job?.maxTokens, job?.replicas, job?.seedNonce?.length],
         [250, 40, 33, 1, 32],
@@ -157,7 +151,7 @@ test(
         clientOf(context).chat.completions.create({ model: 'cfab-tiny', messages: user('hi'), ...body })
       const cases: readonly (readonly [object, number, string, string])[] = [
         [{ model: 'gpt-9' }, 404, 'CF_MODEL_UNKNOWN', 'model'],
-        [{ top_p: 0.5 }, 400, 'CF_CONTROL_UNSUPPORTED', 'top_p'],
+        [{ logit_bias: { 5: 1 } }, 400, 'CF_CONTROL_UNSUPPORTED', 'logit_bias'],
         [{ temperature: 3 }, 400, 'CF_CONTROL_BAD_REQUEST', 'temperature'],
         [{ cfab: { max_budget: '0.000001' } }, 402, 'CF_JOB_OVER_BUDGET', 'max_budget'],
         [{ cfab: { budget: '1' } }, 400, 'CF_CONTROL_BAD_REQUEST', 'cfab.budget'],
@@ -174,7 +168,7 @@ test(
   'the client retries what may be retried and not what may not',
   within(8_000, () =>
     withControl(async (context) => {
-      const client = clientOf(context, 2)
+      const client = clientOf(context, { maxRetries: 2 })
       context.app.failNext(new FabricError('CF_WORKER_QUEUE_FULL'))
       assert.ok(await client.chat.completions.create({ model: 'cfab-tiny', messages: user('hello') }))
       context.app.failNext(new FabricError('CF_JOB_NONCE_USED'))
@@ -197,5 +191,73 @@ test(
     }),
   ),
 )
+
+test(
+  'a model of another task is refused at its name',
+  within(5_000, () =>
+    withControl(async (context) => {
+      const client = clientOf(context)
+      const embedding = { model: 'use-lite-en' }
+      const cases = [
+        () => client.chat.completions.create({ ...embedding, messages: user('hi') }),
+        () => client.completions.create({ ...embedding, prompt: 'hi' }),
+        () => client.embeddings.create({ model: 'cfab-tiny', input: 'hi' }),
+      ]
+      for (const ask of cases) {
+        const error = await apiErrorOf(ask())
+        assert.equal([error.status, error.code, error.param], [400, 'CF_MODEL_UNSUPPORTED', 'model'])
+      }
+    }),
+  ),
+)
+
+test(
+  'a missing key is an AuthenticationError, an empty account a 402, a full house a RateLimitError that is repeated',
+  within(8_000, () =>
+    withControl(
+      async (context) => {
+        const chat = { model: 'cfab-tiny', messages: user('hello') }
+        const stranger = await apiErrorOf(clientOf(context).chat.completions.create(chat))
+        assert.instance(stranger, AuthenticationError)
+        assert.is(stranger.code, 'CF_CONTROL_UNAUTHORIZED')
+        const client = clientOf(context, { apiKey: API_KEY })
+        context.app.failNext(new FabricError('CF_LEDGER_INSUFFICIENT_CREDIT'))
+        const poor = await apiErrorOf(client.chat.completions.create(chat))
+        assert.equal([poor.status, poor.code], [402, 'CF_LEDGER_INSUFFICIENT_CREDIT'])
+        context.app.failNext(new FabricError('CF_JOB_QUEUE_FULL'))
+        assert.instance(await apiErrorOf(client.chat.completions.create(chat)), RateLimitError)
+        context.app.failNext(new FabricError('CF_JOB_QUEUE_FULL'))
+        assert.ok(await clientOf(context, { apiKey: API_KEY, maxRetries: 1 }).chat.completions.create(chat))
+      },
+      { apiKey: API_KEY },
+    ),
+  ),
+)
+
+test(
+  'an abort of the client ends its stream and cancels its job',
+  within(5_000, (signal) =>
+    withControl(async (context) => {
+      const stream = await clientOf(context).chat.completions.create({
+        model: 'cfab-tiny',
+        messages: user('slow'),
+        stream: true,
+      })
+      for await (const chunk of stream) if (chunk.choices[0]?.delta.content === 'Once') stream.controller.abort()
+      while (context.app.cancelled.length === 0) {
+        signal.throwIfAborted()
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+    }),
+  ),
+)
+
+test('the schemas refuse what is no answer', () => {
+  const error = { message: 'no', type: 'x', param: null, code: null }
+  assert.is(shapeFault('error', { error }), undefined)
+  assert.match(shapeFault('error', { error: { ...error, stack: 'x' } }) ?? '', 'error')
+  assert.match(shapeFault('error', { error: { ...error, message: 5 } }) ?? '', '/error/message')
+  assert.match(shapeFault('chat.completion', { object: 'chat.completion' }) ?? '', 'chat.completion')
+})
 
 test.run()

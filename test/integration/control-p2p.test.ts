@@ -4,9 +4,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { equalBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
-import { nonceOf, seedNonceOf } from '../../node/control/job-fields.ts'
+import { nonceOf } from '../../node/control/job-fields.ts'
+import { seedNonceOf } from '../../node/control/sampling-fields.ts'
 import { ask, askJson, type Reply, withControl } from '../support/control.ts'
-import { FAKE_TEXT } from '../support/fake-app.ts'
+import { FAKE_TEXT } from '../support/fake-jobs.ts'
 import { within } from '../support/within.ts'
 
 const jsonOf = ({ body }: Reply): Record<string, unknown> => Object(JSON.parse(body))

@@ -2,7 +2,8 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ask, askJson, type TestControl, withControl } from '../support/control.ts'
+import { ask, askJson, askRaw, type TestControl, withControl } from '../support/control.ts'
+import { FAKE_TEXT } from '../support/fake-jobs.ts'
 import { within } from '../support/within.ts'
 
 const chat = (content: string, stream = true, more: object = {}) => ({
@@ -191,6 +192,70 @@ test(
         () => assert.unreachable('the port is closed'),
         (error: unknown) => assert.match(String(error), 'ECONNREFUSED'),
       )
+    }),
+  ),
+)
+
+/** A chat request as it goes over the wire. */
+function wireOf(port: number, content: string, version: string, connection: string): string {
+  const body = JSON.stringify(chat(content))
+  const head = [
+    `POST /v1/chat/completions HTTP/${version}`,
+    `Host: 127.0.0.1:${port}`,
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `Connection: ${connection}`,
+  ]
+  return `${head.join('\r\n')}\r\n\r\n${body}`
+}
+
+/** The bodies of chunked responses that follow each other, after RFC 9112 7.1; throws where a chunk is not as long as it says. */
+function unchunked(wire: string): readonly string[] {
+  const bodies: string[] = []
+  let rest = Buffer.from(wire)
+  while (rest.length > 0) {
+    rest = rest.subarray(rest.indexOf('\r\n\r\n') + 4)
+    let body = ''
+    for (let size = -1; size !== 0; ) {
+      const lineEnd = rest.indexOf('\r\n')
+      size = Number.parseInt(rest.toString('latin1', 0, lineEnd), 16)
+      body += rest.toString('utf8', lineEnd + 2, lineEnd + 2 + size)
+      assert.is(rest.toString('latin1', lineEnd + 2 + size, lineEnd + 4 + size), '\r\n')
+      rest = rest.subarray(lineEnd + 4 + size)
+    }
+    bodies.push(body)
+  }
+  return bodies
+}
+
+const textIn = (body: string): string =>
+  dataOf(body)
+    .filter((json) => json !== '[DONE]')
+    .map((json) => Object(Object(parsed(json)['choices'])[0]?.delta).content ?? '')
+    .join('')
+
+test(
+  'chunks are as long as they say, also for two streams that were asked for at once on one connection',
+  within(5_000, () =>
+    withControl(async ({ control }) => {
+      const wire = await askRaw(
+        control.port,
+        wireOf(control.port, 'hello', '1.1', 'keep-alive') + wireOf(control.port, 'say déjà vu 🌍', '1.1', 'close'),
+      )
+      assert.equal(unchunked(wire).map(textIn), [FAKE_TEXT, 'déjà vu 🌍'])
+    }),
+  ),
+)
+
+test(
+  'a client of HTTP/1.0 gets the events without chunks',
+  within(5_000, () =>
+    withControl(async ({ control }) => {
+      const wire = await askRaw(control.port, wireOf(control.port, 'hello', '1.0', 'close'))
+      const body = wire.slice(wire.indexOf('\r\n\r\n') + 4)
+      assert.not.match(wire, /transfer-encoding/i)
+      assert.ok(body.startsWith('data: {') && body.endsWith('data: [DONE]\n\n'))
+      assert.is(textIn(body), FAKE_TEXT)
     }),
   ),
 )

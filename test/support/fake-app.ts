@@ -17,29 +17,29 @@ import type {
   AccountView,
   App,
   JobHandle,
-  JobOutcome,
-  JobProgress,
   JobRequest,
-  JobView,
+  JobTimeline,
   ModelView,
+  QuorumView,
   StatusView,
 } from '../../node/runtime/app.ts'
 import type { TransferRow } from '../../node/runtime/ports.ts'
-
-const PRICE = 20_000n
-export const FAKE_WORDS = ['Once', ' upon', ' a', ' time', ' 🌍', '.'] as const
-export const FAKE_TEXT = FAKE_WORDS.join('')
+import { plotOf } from '../../node/simulation/plot.ts'
+import { runSimulation } from '../../node/simulation/run.ts'
+import {
+  emit,
+  FAKE_DIMENSIONS,
+  FAKE_PRICE,
+  type FakeJob,
+  fakeView,
+  outcome,
+  promptOf,
+  replay,
+  script,
+} from './fake-jobs.ts'
 
 const USER = peerIdOf(new Uint8Array(32).fill(1))
 const NODE = peerIdOf(new Uint8Array(32).fill(2))
-
-type FakeJob = {
-  readonly request: JobRequest
-  readonly view: JobView
-  readonly events: JobProgress[]
-  readonly wake: Set<() => void>
-  done: boolean
-}
 
 export type FakeApp = App & {
   readonly user: typeof USER
@@ -48,16 +48,13 @@ export type FakeApp = App & {
   readonly requests: readonly JobRequest[]
   /** Intents signed elsewhere, as they came through. */
   readonly signed: readonly { readonly envelope: Uint8Array; readonly payload: Uint8Array }[]
-  /** The next call of `submit` or `quote` throws this. */
-  failNext(error: unknown): void
+  /** A call of `submit` or `quote` throws this: the next one, or one after as many that do not. */
+  failNext(error: unknown, after?: number): void
   setReady(ready: boolean): void
   audits(): number
 }
 
-/**
- * Prompts with a meaning: `slow` never finishes by itself, `late` finishes and never settles, `fail <reason>` is refunded before a token,
- * `reject` is answered and then refunded, `flood <count>` streams that many tokens as fast as it is read.
- */
+/** @see script for the prompts with a meaning */
 export function createFakeApp(): FakeApp {
   const jobs = new Map<JobId, FakeJob>()
   const nonces = new Map<bigint, { readonly id: JobId; readonly content: string }>()
@@ -66,14 +63,17 @@ export function createFakeApp(): FakeApp {
   const cancelled: JobId[] = []
   const requests: JobRequest[] = []
   const signed: { envelope: Uint8Array; payload: Uint8Array }[] = []
-  let failure: { readonly error: unknown } | undefined
+  let failure: { readonly error: unknown; after: number } | undefined
   let ready = true
   let audits = 0
 
   const throwFailure = (): void => {
     const failing = failure
+    if (failing === undefined) return
+    failing.after -= 1
+    if (failing.after >= 0) return
     failure = undefined
-    if (failing !== undefined) throw failing.error
+    throw failing.error
   }
 
   function start(request: JobRequest): JobHandle {
@@ -83,17 +83,24 @@ export function createFakeApp(): FakeApp {
     if (used !== undefined) return { ...handleOf(used.id), repeated: true }
     const id = jobIdFor(jobs.size, request)
     if (request.nonce !== undefined) nonces.set(request.nonce, { id, content })
-    const job: FakeJob = { request, view: viewOf(id, request), events: [], wake: new Set(), done: false }
+    const job: FakeJob = {
+      request,
+      view: fakeView(id, request, { user: USER, worker: NODE }),
+      events: [],
+      wake: new Set(),
+      done: false,
+    }
     jobs.set(id, job)
     requests.push(request)
-    emit(job, script(job, request.messages.at(-1)?.content ?? ''))
+    emit(job, script(job))
     return handleOf(id)
   }
 
   function handleOf(id: JobId): JobHandle {
     const job = jobs.get(id)
     if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN')
-    return { id, promptTokens: 7, repeated: false, progress: (signal) => replay(job, signal) }
+    const { verifiable } = job.view
+    return { id, promptTokens: 7, repeated: false, verifiable, progress: (signal) => replay(job, signal) }
   }
 
   function book(content: string, row: Omit<TransferRow, 'sequence' | 'hash' | 'id' | 'timeMs'>): TransferRow {
@@ -130,8 +137,8 @@ export function createFakeApp(): FakeApp {
     cancelled,
     requests,
     signed,
-    failNext: (error) => {
-      failure = { error }
+    failNext: (error, after = 0) => {
+      failure = { error, after }
     },
     setReady: (value) => {
       ready = value
@@ -139,7 +146,7 @@ export function createFakeApp(): FakeApp {
     audits: () => audits,
     ready: () => ({ ready, reason: ready ? '' : 'the compute host is starting' }),
     status: statusView,
-    models: () => [MODEL],
+    models: () => MODELS,
     peers: () => [
       {
         id: NODE,
@@ -148,7 +155,7 @@ export function createFakeApp(): FakeApp {
         roles: ['worker', 'validator', 'edge'],
         region: 'local',
         weight: 1,
-        models: ['cfab-tiny'],
+        models: MODELS.map(({ id }) => id),
         ineligible: null,
       },
     ],
@@ -160,7 +167,7 @@ export function createFakeApp(): FakeApp {
         promptTokens: 7,
         maxTokens: request.maxTokens ?? 256,
         replicas: request.replicas,
-        hold: PRICE,
+        hold: FAKE_PRICE,
         base: 15_000n,
         bonus: 3_000n,
         fee: 2_000n,
@@ -177,7 +184,7 @@ export function createFakeApp(): FakeApp {
       signed.push({ envelope: envelope.slice(), payload: payload.slice() })
       return start({
         model: 'cfab-tiny',
-        messages: [{ role: 'user', content: 'signed' }],
+        input: { task: 'chat', messages: [{ role: 'user', content: 'signed' }] },
         temperatureMilli: 0,
         topK: 40,
         replicas: 1,
@@ -192,6 +199,9 @@ export function createFakeApp(): FakeApp {
         .filter((view) => beforeMs === undefined || view.createdMs < beforeMs)
         .reverse()
         .slice(0, limit),
+    timeline: async (id) => timelineOf(jobs.get(id)),
+    explain: () => undefined,
+    quorum: async () => QUORUM,
     cancel: (id) => {
       const job = jobs.get(id)
       if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN')
@@ -230,6 +240,11 @@ export function createFakeApp(): FakeApp {
         idempotencyKey,
       })
     },
+    simulate: async (request) => {
+      const report = runSimulation(request, request.seed ?? 1)
+      if (report === undefined) throw new FabricError('CF_CONTROL_SIMULATION_DEADLINE')
+      return { report, svg: plotOf(report) }
+    },
     audit: async () => {
       audits += 1
       await new Promise((resolve) => setTimeout(resolve, 5))
@@ -239,71 +254,12 @@ export function createFakeApp(): FakeApp {
 }
 
 function checkRequest(request: JobRequest): void {
-  if (request.model !== 'cfab-tiny') throw new FabricError('CF_MODEL_UNKNOWN', { param: 'model' })
-  if (request.maxBudget !== undefined && request.maxBudget < PRICE)
-    throw new FabricError('CF_JOB_OVER_BUDGET', { param: 'max_budget', hold: PRICE })
-}
-
-function script(job: FakeJob, prompt: string): readonly JobProgress[] {
-  const [word = '', argument = ''] = prompt.split(' ')
-  const begun = [phase('admitted'), phase('assigned'), phase('executing')]
-  if (word === 'fail') return [...begun, outcome(job, 'refunded', argument)]
-  if (word === 'slow') return [...begun, tokens('Once')]
-  const words = word === 'flood' ? Array.from({ length: Number(argument) }, () => '0123456789abcdef') : FAKE_WORDS
-  const told = [...begun, ...words.map(tokens), finish(words.length), phase('committed')]
-  if (word === 'late') return told
-  const ending = word === 'reject' ? outcome(job, 'rejected', 'output_rejected') : outcome(job, 'verified', '')
-  return [...told, phase('settled'), ending]
-}
-
-const tokens = (text: string): JobProgress => ({ type: 'tokens', ids: [1], text })
-const phase = (name: string): JobProgress => ({ type: 'phase', phase: name, atMs: 1_700_000_000_000, detail: '' })
-const finish = (completionTokens: number): JobProgress => ({ type: 'finish', finish: 'stop', completionTokens })
-
-function outcome(job: FakeJob, said: JobOutcome['outcome'], reason: string): JobProgress {
-  const cost = said === 'verified' ? 12_345n : 0n
-  return {
-    type: 'outcome',
-    outcome: said,
-    assurance: 'local',
-    reason,
-    receiptId: job.view.id,
-    cost,
-    refund: PRICE - cost,
-  }
-}
-
-function emit(job: FakeJob, events: readonly JobProgress[]): void {
-  for (const event of events) job.events.push(event)
-  job.done ||= events.some((event) => event.type === 'outcome')
-  for (const wake of job.wake) wake()
-}
-
-async function* replay(job: FakeJob, signal: AbortSignal): AsyncGenerator<JobProgress, void> {
-  for (let next = 0; ; next += 1) {
-    while (next >= job.events.length) await news(job, signal)
-    signal.throwIfAborted()
-    const event = job.events[next]
-    if (event !== undefined) yield event
-    if (event?.type === 'outcome') return
-  }
-}
-
-function news(job: FakeJob, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted()
-    const wake = (): void => {
-      job.wake.delete(wake)
-      signal.removeEventListener('abort', leave)
-      resolve()
-    }
-    const leave = (): void => {
-      job.wake.delete(wake)
-      reject(signal.reason)
-    }
-    job.wake.add(wake)
-    signal.addEventListener('abort', leave, { once: true })
-  })
+  if (!MODELS.some(({ id }) => id === request.model)) throw new FabricError('CF_MODEL_UNKNOWN', { param: 'model' })
+  const texts = request.input.task === 'embedding' ? request.input.texts : [promptOf(request)]
+  const long = texts.findIndex((text) => text.startsWith('endless'))
+  if (long >= 0) throw new FabricError('CF_JOB_CONTEXT_EXCEEDED', { index: long, contextTokens: 1_024 })
+  if (request.maxBudget !== undefined && request.maxBudget < FAKE_PRICE)
+    throw new FabricError('CF_JOB_OVER_BUDGET', { param: 'max_budget', hold: FAKE_PRICE })
 }
 
 function hashText(text: string): string {
@@ -316,30 +272,29 @@ function jobIdFor(index: number, request: JobRequest): JobId {
   return id
 }
 
-function viewOf(id: JobId, request: JobRequest): JobView {
-  const failed = request.messages.at(-1)?.content.startsWith('fail') === true
-  return {
-    id,
-    phase: 'settled',
-    createdMs: 1_700_000_000_000,
-    model: request.model,
-    user: USER,
-    replicas: [{ worker: NODE, state: 'revealed', verdict: 'pass', tokens: FAKE_WORDS.length }],
-    hold: PRICE,
-    cost: failed ? 0n : 12_345n,
-    refund: failed ? PRICE : PRICE - 12_345n,
-    outcome: failed ? 'refunded' : 'verified',
-    assurance: 'local',
-    reason: null,
-    text: FAKE_TEXT,
-  }
+function timelineOf(job: FakeJob | undefined): JobTimeline | undefined {
+  if (job === undefined) return undefined
+  const phases = job.events.flatMap((event) =>
+    event.type === 'phase' ? [{ phase: event.phase, atMs: event.atMs }] : [],
+  )
+  return { id: job.view.id, phases, replicas: job.view.replicas, votes: [], transfers: [] }
+}
+
+const QUORUM: QuorumView = {
+  epoch: 1n,
+  setHash: 'd'.repeat(64),
+  validators: [{ id: NODE, self: true }],
+  quorum: 3,
+  faulty: 1,
+  overlapping: false,
+  recent: [],
 }
 
 function accountView(id: AccountId, recent: readonly TransferRow[]): AccountView {
-  return { id, spendable: 1_000_500_000n, held: PRICE, pending: 0n, recent }
+  return { id, spendable: 1_000_500_000n, held: FAKE_PRICE, pending: 0n, recent }
 }
 
-const MODEL: ModelView = {
+const CHAT_MODEL: ModelView = {
   id: 'cfab-tiny',
   digest: 'a'.repeat(64),
   bytes: 2_600_000,
@@ -347,7 +302,13 @@ const MODEL: ModelView = {
   contextTokens: 1_024,
   loaded: true,
   createdMs: 1_700_000_000_000,
+  task: 'chat',
+  dimensions: 0,
 }
+const MODELS: readonly ModelView[] = [
+  CHAT_MODEL,
+  { ...CHAT_MODEL, id: 'use-lite-en', digest: 'c'.repeat(64), task: 'embedding', dimensions: FAKE_DIMENSIONS },
+]
 
 function statusView(): StatusView {
   const swarm = parseSwarmId('b'.repeat(64))
@@ -364,6 +325,7 @@ function statusView(): StatusView {
     logNote: 'one validator serves the log: a single point of failure',
     engine: 'fake',
     hostState: 'ready',
+    models: [{ id: 'cfab-tiny', task: 'chat', state: 'ready', reason: null }],
     validators: 4,
     quorum: 3,
     account: accountView(userAccount(USER), []),
