@@ -25,6 +25,9 @@ const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const MODULES = path.join(ROOT, 'node_modules')
 const STAMP = path.join(MODULES, '.cfab-installed')
 const ENGINES = path.join(ROOT, '.engines', 'node_modules', '@node-llama-cpp')
+const NATIVE = path.join(ROOT, 'scripts', 'native.mjs')
+/** Scripts that build the native kernels first; a node that is only started does not wait for a compiler. */
+const USES_NATIVE = /^(?:test|bench)\//
 const MIB = 1_048_576
 /** What a default install may take on disk. */
 const INSTALLED_MIB_MAX = 900
@@ -124,6 +127,7 @@ async function main(args) {
   }
   const bin = path.join(MODULES, '.bin')
   const env = { ...process.env, PATH: [path.dirname(node), bin, process.env['PATH']].join(path.delimiter) }
+  if (USES_NATIVE.test(args[0])) spawnSync(node, [NATIVE, '--quietly'], { stdio: 'inherit', env })
   return runWith(node, args, env)
 }
 

@@ -20,6 +20,9 @@ export type DrawInput = {
   readonly eligible: (member: Member) => boolean
 }
 
+/** How many are ranked for one that is wanted; as much more each time that the caps leave too few. */
+const AHEAD = 4
+
 export type DrawAnswer = 'accept' | 'busy' | 'silent'
 
 /**
@@ -27,15 +30,27 @@ export type DrawAnswer = 'accept' | 'busy' | 'silent'
  *
  * @returns fewer than R + spares when the roster, eligibility or the caps leave no more
  */
-export function draw({ roster, beacon, holdHash, replicas, spares, caps, eligible }: DrawInput): readonly PeerId[] {
-  const ranked = rank(rendezvousKey(beacon, holdHash), roster.members.filter(eligible))
+export function draw(input: DrawInput): readonly PeerId[] {
+  const { roster, beacon, holdHash, replicas, spares } = input
+  const { members, rankTop = rank } = roster
+  const key = rendezvousKey(beacon, holdHash)
+  const wanted = replicas + spares
+  for (let count = AHEAD * wanted; ; count *= AHEAD) {
+    const ranked = rankTop(key, members, count)
+    const drawn = firstWithinCaps(ranked, wanted, input)
+    if (drawn.length === wanted || ranked.length === members.length) return drawn
+  }
+}
+
+function firstWithinCaps(ranked: readonly Member[], wanted: number, { caps, eligible }: DrawInput): readonly PeerId[] {
   const owners = new Map<Digest, number>()
   const blocks = new Map<number, number>()
   const drawn: PeerId[] = []
-  for (const { peer, owner, block } of ranked) {
-    if (drawn.length === replicas + spares) break
+  for (const member of ranked) {
+    if (drawn.length === wanted) break
+    const { peer, owner, block } = member
     const [ofOwner, inBlock] = [owners.get(owner) ?? 0, blocks.get(block) ?? 0]
-    if (ofOwner >= caps.perOwner || inBlock >= caps.perBlock) continue
+    if (!eligible(member) || ofOwner >= caps.perOwner || inBlock >= caps.perBlock) continue
     owners.set(owner, ofOwner + 1)
     blocks.set(block, inBlock + 1)
     drawn.push(peer)

@@ -29,11 +29,11 @@ export function rendezvousKey(beacon: Digest, holdHash: Digest): Uint8Array {
 
 /** Gives a peer's score: the largest SipHash-2-4(key, peer key || u32le(k)) over k < weight. */
 export function rendezvousScore(key: Uint8Array, peer: PeerId, weight: number): Hash64 {
-  return scoreUnder(sipState(key), peer, weight)
+  return scoreUnder(sipState(key), keyOf(peer), weight)
 }
 
-function scoreUnder(state: SipState, peer: PeerId, weight: number): Hash64 {
-  const peerKey = keyOf(peer)
+/** The same for one of many peers under one key: the state comes from `sipState` and stays as it is. */
+export function scoreUnder(state: SipState, peerKey: Uint8Array, weight: number): Hash64 {
   const shared = state.slice()
   for (let at = 0; at < PEER_KEY_BYTES; at += 8) sipAbsorb(shared, word(peerKey, at), word(peerKey, at + 4))
   const scratch: SipState = new Int32Array(shared.length)
@@ -50,7 +50,7 @@ function scoreUnder(state: SipState, peer: PeerId, weight: number): Hash64 {
 export function rank(key: Uint8Array, members: readonly Member[]): readonly Member[] {
   const state = sipState(key)
   return members
-    .map((member) => ({ member, score: scoreUnder(state, member.peer, member.weight) }))
+    .map((member) => ({ member, score: scoreUnder(state, keyOf(member.peer), member.weight) }))
     .sort((a, b) => compareHash64(b.score, a.score) || (a.member.peer < b.member.peer ? -1 : 1))
     .map(({ member }) => member)
 }

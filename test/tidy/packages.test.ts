@@ -16,7 +16,7 @@ type Manifest = { readonly dependencies: Versions; readonly devDependencies: Ver
 const MANIFEST: Manifest = JSON.parse(read('package.json'))
 const LOCK: Readonly<Record<string, Entry>> = JSON.parse(read('package-lock.json')).packages
 /** Used by npm scripts or by the compiler, not imported. */
-const TOOLS = ['@biomejs/biome', '@types/node', 'node', 'typescript']
+const TOOLS = ['@biomejs/biome', '@types/node', 'node', 'node-api-headers', 'node-gyp', 'typescript']
 
 test('the lock file names no registry', () => {
   const hosts = Object.entries(LOCK).filter(([, entry]) => entry.resolved !== undefined)
