@@ -10,10 +10,10 @@ import type { Genesis } from '../../core/log/genesis.ts'
 import { createState, type LogState } from '../../core/log/state.ts'
 import { type Statement, subjectKey, type Vote } from '../../core/quorum/vote.ts'
 import { verifyReceiptFile } from '../../core/receipt/verify.ts'
+import type { Prng } from '../../node/simulation/prng.ts'
 import type { BugName } from './bugs.ts'
 import type { Coverage } from './coverage.ts'
 import { Payments } from './payments.ts'
-import type { Prng } from './prng.ts'
 import { violated } from './violation.ts'
 import { nameOf } from './world.ts'
 
@@ -98,6 +98,10 @@ export class Checkers {
       const isShown = job.replicas[replica]?.state === 'revealed'
       if (kind === 'honest' && isShown && verdict === 'fail')
         violated('honest-work-stands', `${nameOf(worker)} was honest and fails: ${reason}`)
+      const { task, replicas } = job.intent
+      // Another text's vectors are like nobody's, and so never like a majority's.
+      if (task === 'embedding' && kind === 'diverging' && replicas > 1 && verdict === 'pass')
+        violated('no-lie-passes', `${nameOf(worker)} embedded another text and passes`)
       // Cut short on request, what was wrong at the end of an output is gone.
       const isLie = kind === 'lying' || (job.stop.length === 0 && (kind === 'sloppy' || kind === 'lazy'))
       if (isLie && verdict !== 'fail') violated('no-lie-passes', `${nameOf(worker)} is ${kind} and gets ${verdict}`)

@@ -4,11 +4,24 @@ import { u32be } from '../../core/codec/bytes.ts'
 import { sealAs } from '../../core/identity/envelope.ts'
 import { digestOf, nodeAccount, userAccount } from '../../core/ids.ts'
 import { mintCodec, transferCodec } from '../../core/log/bodies.ts'
-import { type Intent, intentCodec, jobIdOf, payloadCodec, payloadCommitment } from '../../core/log/intent.ts'
+import {
+  type Intent,
+  intentCodec,
+  jobIdOf,
+  NEUTRAL,
+  NO_SAMPLING,
+  payloadCodec,
+  payloadCommitment,
+  type Task,
+} from '../../core/log/intent.ts'
 import type { SimNode } from './node.ts'
-import { CLIENT, EDGES, keyNamed, MODEL, START_MS, USERS, WORKERS } from './world.ts'
+import { CLIENT, EDGES, keyNamed, MODEL, START_MS, USERS, VECTOR_MODEL, WORKERS } from './world.ts'
 
 export type Wish = {
+  readonly task: Task
+  /** Others can replay its sampler. */
+  readonly verifiable: boolean
+  readonly stop: readonly string[]
   readonly user: (typeof USERS)[number]
   readonly replicas: number
   readonly verify: 'after' | 'before'
@@ -37,14 +50,22 @@ export class Client {
   sign(wish: Wish, content: number): Signed {
     const { swarmId } = this.node.world.genesis
     const salt = domainHash('sim-salt', u32be(content))
-    const messages = [{ role: 'user', content: `prompt ${content}` }] as const
-    const payload = payloadCodec.encode({ salt, seedNonce: salt, messages })
+    const { task, verifiable, stop, maxTokens } = wish
+    const embeds = task === 'embedding'
+    const prompt = `prompt ${content}`
+    const messages = task === 'chat' ? [{ role: 'user', content: prompt } as const] : []
+    const texts =
+      task === 'chat' ? [] : Array.from({ length: embeds ? maxTokens : 1 }, (_, place) => `${prompt} ${place}`)
+    const payload = payloadCodec.encode({ salt, seedNonce: salt, messages, texts, logprobs: 0 })
+    const kind = verifiable ? 'gumbel-v1' : 'llama'
+    const sampling = { ...NEUTRAL, kind, temperatureMilli: 700, topK: 40, topPMilli: verifiable ? 1_000 : 900 } as const
     const intent: Intent = {
       payloadCommitment: payloadCommitment(payload),
-      modelDigest: MODEL,
+      modelDigest: embeds ? VECTOR_MODEL : MODEL,
+      ...{ task, stop },
       modelMegaParams: 3,
       templateDigest: digestOf(domainHash('sim-template')),
-      sampling: { kind: 'gumbel-v1', temperatureMilli: 700, topK: 40 },
+      sampling: embeds ? NO_SAMPLING : sampling,
       promptTokens: 16,
       region: 'sim',
       ...{ maxTokens: wish.maxTokens, replicas: wish.replicas, verify: wish.verify, maxBudget: wish.maxBudget },
@@ -98,12 +119,17 @@ export class Client {
   #wish(): Wish {
     const { prng } = this.node.world
     this.#count += 1
+    const task = prng.pick<Task>(['chat', 'chat', 'completion', 'embedding'])
+    const embeds = task === 'embedding'
     const expiresMs = BigInt(this.node.clock.nowMs() + (prng.chance(50) ? -10 : prng.between(200, 60_000)))
     return {
       user: prng.chance(250) ? 'poor' : 'rich',
       replicas: prng.pick([1, 1, 2, 3, 3, 3]),
-      verify: prng.chance(500) ? 'after' : 'before',
-      maxTokens: prng.between(1, 50),
+      task,
+      verifiable: embeds || prng.chance(850),
+      stop: !embeds && prng.chance(300) ? ['never said', 't12'] : [],
+      verify: embeds || prng.chance(500) ? 'before' : 'after',
+      maxTokens: embeds ? prng.between(1, 4) : prng.between(1, 50),
       maxBudget: prng.chance(60) ? 100n : 1_000_000n,
       nonce: BigInt(this.#count),
       expiresMs,
@@ -160,7 +186,7 @@ export class Client {
 /** A wish with nothing strange about it. */
 export function plainWish(parts: Partial<Wish> & Pick<Wish, 'nonce'>): Wish {
   return {
-    user: 'rich',
+    ...{ user: 'rich', task: 'chat', verifiable: true, stop: [] },
     replicas: 1,
     verify: 'after',
     maxTokens: 24,

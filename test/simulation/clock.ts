@@ -1,5 +1,5 @@
 /** A node's wall clock: the scheduler's time and an error of its own, which a fault may move either way. */
-import type { Scheduler } from './scheduler.ts'
+import type { Scheduler } from '../../node/simulation/scheduler.ts'
 
 export class NodeClock {
   offsetMs = 0

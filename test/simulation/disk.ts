@@ -1,7 +1,8 @@
 /** A node's disk: a write is volatile until its sync, and a crash loses what was not synced, or keeps a part that nobody was told of. */
+
+import type { Prng } from '../../node/simulation/prng.ts'
+import type { Scheduled, Scheduler } from '../../node/simulation/scheduler.ts'
 import type { Coverage } from './coverage.ts'
-import type { Prng } from './prng.ts'
-import type { Scheduled, Scheduler } from './scheduler.ts'
 
 /** Empty bytes delete the row. */
 export type Row = readonly [key: string, bytes: Uint8Array]

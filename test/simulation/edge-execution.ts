@@ -94,7 +94,8 @@ function execute(edge: Edge, job: Job, effect: Placed<'execute'>, done: Done) {
   const startMs = node.clock.nowMs()
   node.after(1, () => askToStop(edge, job))
   node.request(nameOf(worker), 'job/execute', { parts: [executeCodec.encode(order)] }, deadlineMs, (reply) => {
-    const read = reply === undefined ? undefined : readReplica(edge, chain, reply, startMs)
+    const read =
+      reply === undefined ? undefined : readReplica(edge, chain, reply, startMs, job.intent.task !== 'embedding')
     if (read === undefined) {
       node.world.coverage.count(reply === undefined ? 'replica lost: no answer' : 'replica lost: answer does not fit')
       return done([{ type: 'lost', replica, reason: 'lost' }])
@@ -111,7 +112,13 @@ type Read = {
 }
 
 /** Tokens, commitment and the chunk headers in one answer: checked as a stream is, one after the other. */
-function readReplica(edge: Edge, start: ChainState, { parts }: Reply, startMs: number): Read | undefined {
+function readReplica(
+  edge: Edge,
+  start: ChainState,
+  { parts }: Reply,
+  startMs: number,
+  streams: boolean,
+): Read | undefined {
   const { node } = edge
   const { swarmId } = node.world.genesis
   const [commitment = NOTHING, tokens = NOTHING, ...headers] = parts
@@ -137,7 +144,8 @@ function readReplica(edge: Edge, start: ChainState, { parts }: Reply, startMs: n
   const fits = signer === worker && value.jobId === jobId && value.attempt === attempt && value.replica === replica
   // A repeated claim brings no chunks: its chain was acknowledged before the restart.
   const isOfChain = chain.chunkCount === 0 || value.chainHead === chain.head
-  return fits && isOfChain && value.tokenCount === ids.length ? { commitment, ids, chain, receivedNs } : undefined
+  const isWhole = streams ? value.tokenCount === ids.length : ids.length === 0
+  return fits && isOfChain && isWhole ? { commitment, ids, chain, receivedNs } : undefined
 }
 
 function delivered(

@@ -7,6 +7,7 @@ import { outputOf, receiptOf } from '../../core/job/receipting.ts'
 import { CHOSEN_NONE, findingsHash, settlementCodec, ZERO_DIGEST } from '../../core/ledger/settlement.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
+import { isVerifiable } from '../../core/log/intent.ts'
 import { receiptFileCodec } from '../../core/receipt/receipt.ts'
 import type { Done, Edge } from './edge.ts'
 import { refundReason } from './edge-voting.ts'
@@ -104,6 +105,8 @@ export function handOut(edge: Edge, job: SettledJob) {
   const { node } = edge
   const { genesis, coverage, checkers, trace } = node.world
   coverage.count(`settled: ${job.outcome}, ${job.reason}`)
+  coverage.count(`settled: ${job.intent.task}, ${job.outcome}`)
+  if (!isVerifiable(job.intent.sampling)) coverage.count(`settled: unverifiable, ${job.outcome}`)
   trace.say(`${node.name} ${checkers.jobName(job.id)} ${job.outcome} (${job.reason})`)
   if (!isBacked(edge, job)) return coverage.count('settled without this edge')
   const file = { receipt: receiptOf(job, genesis.bytes), output: outputOf(job) }

@@ -1,7 +1,8 @@
 /** Messages between nodes, and everything that may happen to them: drop, duplicate, delay, reorder, partition. */
+
+import type { Prng } from '../../node/simulation/prng.ts'
+import type { Scheduler } from '../../node/simulation/scheduler.ts'
 import type { Coverage } from './coverage.ts'
-import type { Prng } from './prng.ts'
-import type { Scheduler } from './scheduler.ts'
 import type { Trace } from './trace.ts'
 
 export type Message = {

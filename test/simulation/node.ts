@@ -1,11 +1,11 @@
 /** One process: handlers and timers that die in a crash, a disk that does not, requests that may never be answered. */
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { LogState } from '../../core/log/state.ts'
+import type { Scheduled } from '../../node/simulation/scheduler.ts'
 import { NodeClock } from './clock.ts'
 import { Disk } from './disk.ts'
 import type { LogResult } from './log-service.ts'
 import type { Message } from './network.ts'
-import type { Scheduled } from './scheduler.ts'
 import { keyNamed, LOG, type World } from './world.ts'
 
 export type Reply = { readonly text: string; readonly parts: readonly Uint8Array[] }

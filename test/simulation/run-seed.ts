@@ -1,10 +1,10 @@
 /** One run: everything about it follows from its seed. */
 import { InvariantError } from '../../core/invariant.ts'
+import { Prng } from '../../node/simulation/prng.ts'
 import type { BugName } from './bugs.ts'
 import { Cluster, type ClusterOptions } from './cluster.ts'
 import type { Counts } from './coverage.ts'
 import { PROFILES, scheduleFaults } from './faults.ts'
-import { Prng } from './prng.ts'
 import { VALIDATOR_KINDS } from './validator.ts'
 import { Violation } from './violation.ts'
 import { WORKER_KINDS, type WorkerKind } from './worker.ts'

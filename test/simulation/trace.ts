@@ -1,5 +1,5 @@
 /** What happened, as lines: their hash tells whether two runs were the same, the lines themselves are kept only when asked for. */
-import type { Scheduler } from './scheduler.ts'
+import type { Scheduler } from '../../node/simulation/scheduler.ts'
 
 const FNV_OFFSET = 0x811c9dc5
 const FNV_PRIME = 0x01000193

@@ -19,9 +19,10 @@ import {
   textDigest,
   tokensRoot,
 } from '../../core/verification/commitment.ts'
+import { wordsOf } from '../../core/verification/vectors.ts'
+import { Prng } from '../../node/simulation/prng.ts'
 import type { Answer, SimNode } from './node.ts'
-import { Prng } from './prng.ts'
-import { FACTS, nameOf } from './world.ts'
+import { FACTS, nameOf, VECTOR_FACTS } from './world.ts'
 
 /** `fickle` stores nothing and commits to something else each time; `hiding` commits and never reveals; `lying` reveals other tokens; `lazy` stops unasked. */
 export const WORKER_KINDS = [
@@ -108,6 +109,7 @@ export class Worker {
     const stored = this.#stored(subjectOf(order))
     if (stored !== undefined && kind !== 'fickle') return answer('', [stored.commitment, stored.ids])
     if (kind === 'silent') return
+    if (order.intent.task === 'embedding') node.world.coverage.count('vectors ordered')
     const runMs = kind === 'late' ? 4_500 : node.world.prng.between(10, this.runMsMax)
     node.after(Math.floor(runMs / 2), () => node.tell(from, 'tokens', `${order.jobId} ${order.replica}`))
     node.after(runMs, () => this.#finish(from, order, answer))
@@ -117,9 +119,12 @@ export class Worker {
     const { node } = this
     const receiver = node.world.genesis.members.find(({ peer }) => nameOf(peer) === from)?.peer ?? node.key.peer
     const isEarly = this.kind === 'lazy' || this.#stopped.has(order.jobId)
-    const output = isEarly ? unfinished(outputOf(this.kind, node, order)) : outputOf(this.kind, node, order)
+    const whole =
+      order.intent.task === 'embedding' ? vectorsOf(this.kind, node, order) : outputOf(this.kind, node, order)
+    const output = isEarly ? unfinished(whole, order) : whole
     if (isEarly) node.world.coverage.count('output ended early')
-    const { chain, headers } = this.#chunks(receiver, order, output.ids)
+    // Vectors are not streamed: the reveal brings them.
+    const { chain, headers } = this.#chunks(receiver, order, order.intent.task === 'embedding' ? [] : output.ids)
     const claim = this.#claim(order, output, chain)
     const send = (): void => answer('', [claim.commitment, claim.ids, ...headers])
     if (this.kind === 'fickle') {
@@ -204,7 +209,8 @@ export class Worker {
     const { jobId, replica, assignmentHash, assignment } = order
     const { attempt } = assignment
     const salt = node.world.prng.bytes(32)
-    const text = textOf(output.ids)
+    const embeds = order.intent.task === 'embedding'
+    const text = embeds ? '' : textOf(output.ids)
     const commit = outputCommit(jobId, replica, node.key.peer, tokensRoot(output.ids), textDigest(text), salt)
     const place = { jobId, attempt, replica }
     const commitment = sealAs(
@@ -227,9 +233,9 @@ export class Worker {
       swarmId,
       node.key,
     )
-    const shown = kind === 'lying' ? output.ids.map((id) => (id === STOP ? id : id + 1)) : output.ids
-    const reveal = revealCodec.encode({ ...place, ids: idsToBytes(shown), text, salt })
-    return { commitment, reveal, ids: idsToBytes(output.ids) }
+    const lie = output.ids.length > 0 ? output.ids.map((id) => (id === STOP ? id : id + 1)) : [1]
+    const reveal = revealCodec.encode({ ...place, ids: idsToBytes(kind === 'lying' ? lie : output.ids), text, salt })
+    return { commitment, reveal, ids: embeds ? NOTHING : idsToBytes(output.ids) }
   }
 
   #stored(subject: string): Claim | undefined {
@@ -268,10 +274,37 @@ function outputOf(kind: WorkerKind, node: SimNode, { jobId, intent }: Order): Ou
   const length = prng.between(1, intent.maxTokens)
   const ids = Array.from({ length }, () => prng.between(STOP + 1, FACTS.vocabSize - 2))
   if (kind === 'sloppy') return { ids: [...ids, FACTS.vocabSize + 5], finish: 'length' }
+  const said = ids.findIndex((_, place) => isSaid(ids.slice(0, place + 1), intent.stop))
+  if (said >= 0) {
+    node.world.coverage.count('output ended at a stop string')
+    return { ids: ids.slice(0, said + 1), finish: 'stop' }
+  }
   if (length === intent.maxTokens) return { ids, finish: 'length' }
   return { ids: [...ids, STOP], finish: 'stop' }
 }
 
-function unfinished({ ids }: Output): Output {
-  return { ids: ids.filter((id) => id !== STOP).slice(0, Math.max(1, ids.length >> 1)), finish: 'aborted' }
+/** What the embedding model says: every machine's last bits are its own; who diverges has embedded another text. */
+function vectorsOf(kind: WorkerKind, node: SimNode, { jobId, intent }: Order): Output {
+  const view = digestBytes(jobId)
+  const seed = new DataView(view.buffer, view.byteOffset).getUint32(4)
+  const own = kind === 'diverging' ? node.name.charCodeAt(1) : kind === 'fickle' ? node.world.prng.next() : 0
+  const prng = new Prng(seed ^ own)
+  const vectors = Array.from({ length: intent.maxTokens }, () => {
+    const values = Array.from({ length: VECTOR_FACTS.dimensions }, () => prng.between(-1_000, 1_000) + 0.5)
+    const norm = Math.hypot(...values) / (kind === 'sloppy' ? 1.1 : 1)
+    return Float32Array.from(values, (value) => value / norm)
+  })
+  return { ids: [...wordsOf(vectors)].map((word) => word + (node.name.charCodeAt(1) % 4)), finish: 'stop' }
+}
+
+/** Half of it; of vectors, and of what ends with its first token, nothing. */
+function unfinished({ ids }: Output, { intent }: Order): Output {
+  const half = ids.filter((id) => id !== STOP).slice(0, Math.max(1, ids.length >> 1))
+  const isNothing = intent.task === 'embedding' || isSaid(half, intent.stop)
+  return { ids: isNothing ? [] : half, finish: 'aborted' }
+}
+
+function isSaid(ids: readonly number[], stop: readonly string[]): boolean {
+  const text = textOf(ids)
+  return stop.some((ending) => text.includes(ending))
 }

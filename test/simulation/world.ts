@@ -8,14 +8,14 @@ import type { ModelFacts } from '../../core/job/judge.ts'
 import { DEFAULT_PRICES } from '../../core/ledger/pricing.ts'
 import { type Genesis, type GenesisBody, genesisRoster, makeGenesis, type Policy } from '../../core/log/genesis.ts'
 import type { Member, RosterSnapshot } from '../../core/roster/roster.ts'
+import type { Prng } from '../../node/simulation/prng.ts'
+import type { Scheduler } from '../../node/simulation/scheduler.ts'
 import type { BugName } from './bugs.ts'
 import type { Checkers } from './checkers.ts'
 import type { Coverage } from './coverage.ts'
 import type { LogService } from './log-service.ts'
 import type { Network } from './network.ts'
 import type { SimNode } from './node.ts'
-import type { Prng } from './prng.ts'
-import type { Scheduler } from './scheduler.ts'
 import type { Trace } from './trace.ts'
 
 export interface World {
@@ -42,9 +42,13 @@ export const LOG = 'log'
 export const CLIENT = 'client'
 
 export const MODEL: Digest = digestOf(domainHash('sim-model'))
-export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [2] }
+export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [2], dimensions: 0 }
+/** The model that embeds. */
+export const VECTOR_MODEL: Digest = digestOf(domainHash('sim-vector-model'))
+export const VECTOR_FACTS: ModelFacts = { ...FACTS, stopIds: [], dimensions: 8 }
 
 export function factsOf(model: Digest): ModelFacts | undefined {
+  if (model === VECTOR_MODEL) return VECTOR_FACTS
   return model === MODEL ? FACTS : undefined
 }
 

@@ -26,6 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['node/runtime'],
   ['node/stores', 'node/mesh', 'node/hosts', 'node/control'],
   ['node/jobs'],
+  ['node/simulation'],
   ['node'],
 ]
 const CORE_PACKAGES = ['msgpackr', 'typebox', '@noble/ed25519', '@noble/hashes']
@@ -116,6 +117,8 @@ const PLANTED: readonly (readonly [file: string, text: string, fault: RegExp])[]
   ['node/stores/a.ts', "import { x } from '../mesh/b.ts'", /strangers/],
   ['node/control/a.ts', "import type { X } from '../hosts/b.ts'", /strangers/],
   ['node/stores/a.ts', "import { x } from '../daemon.ts'", /lower layer/],
+  ['node/control/a.ts', "import { x } from '../simulation/b.ts'", /lower layer/],
+  ['node/simulation/a.ts', "import { x } from '../daemon.ts'", /lower layer/],
   ['node/daemon.ts', "import { x } from '../test/support/b.ts'", /nobody imports/],
   ['models/a.ts', "new Worker(new URL('../node/b.ts', import.meta.url))", /lower layer/],
   ['node/garage/a.ts', '', /no layer/],

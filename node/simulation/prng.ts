@@ -1,5 +1,6 @@
 /** Chance that can be played again: sfc32 (Chris Doty-Humphrey) under one integer seed. */
 import { invariant } from '../../core/invariant.ts'
+import type { Random } from '../runtime/ports.ts'
 
 export class Prng {
   #a: number
@@ -47,4 +48,10 @@ export class Prng {
   bytes(byteCount: number): Uint8Array {
     return Uint8Array.from({ length: byteCount }, () => this.next() & 0xff)
   }
+}
+
+/** A u32 for a simulation that was given none. */
+export function drawSeed(random: Random): number {
+  const bytes = random.bytes(Uint32Array.BYTES_PER_ELEMENT)
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
 }
