@@ -3,10 +3,14 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { digestOf, userAccount } from '../../../../core/ids.ts'
 import { judgeFindings } from '../../../../core/job/judge.ts'
+import type { Transfer } from '../../../../core/ledger/transfer.ts'
 import { applyEntry } from '../../../../core/log/apply.ts'
 import { castVote } from '../../../../core/quorum/vote.ts'
 import { findingCodec } from '../../../../core/verification/finding.ts'
+import { WorkChecker } from '../../../../node/simulation/check-work.ts'
 import { CORE_RULES, type Rules } from '../../../../node/simulation/rules.ts'
+import { Violations } from '../../../../node/simulation/violations.ts'
+import { JobRun, OUTPUT } from '../../../support/job-run.ts'
 import { rulesBroken, simulated } from '../../../support/simulation.ts'
 
 type Apply = Rules['applyEntry']
@@ -57,6 +61,44 @@ test('a job that is open after its settlement is found', () => {
   })
   const found = broken(rules)
   assert.ok(found.includes('one-settlement') && found.includes('jobs-settle'), found.join())
+})
+
+test('a settlement that shares out more than its hold is found, and so is a node that is paid twice for one part', () => {
+  const sharing = (share: (transfers: readonly Transfer[]) => readonly Transfer[]): Rules => ({
+    ...CORE_RULES,
+    applyEntry: (state, bytes) => {
+      const result = applyEntry(state, bytes)
+      return result.status === 'applied' && result.kind === 'settlement'
+        ? { ...result, transfers: share(result.transfers) }
+        : result
+    },
+  })
+  const more = sharing((transfers) =>
+    transfers.map((row, place) => (place === 0 ? { ...row, amount: row.amount + 1n } : row)),
+  )
+  assert.ok(broken(more).includes('money-conserved'), broken(more).join())
+  const twice = sharing((transfers) => {
+    const [first] = transfers
+    return transfers.map((row) =>
+      first?.op === 'post' && row.op === 'post' ? { ...row, kind: first.kind, nodeId: first.nodeId } : row,
+    )
+  })
+  assert.ok(broken(twice).includes('paid-once'), broken(twice).join())
+})
+
+test('a job that goes back to an earlier phase is found', () => {
+  const violations = new Violations(() => 0)
+  const run = new JobRun()
+  const { first } = run
+  const later = run.execute([OUTPUT, OUTPUT, OUTPUT])
+  const checker = new WorkChecker(violations, () => 'honest')
+  checker.stepped(first, later)
+  assert.equal(violations.items, [])
+  checker.stepped(later, first)
+  assert.equal(
+    violations.items.map(({ rule }) => rule),
+    ['phases-go-down'],
+  )
 })
 
 test('a head that is not the hash of its entry is found', () => {
