@@ -1,6 +1,6 @@
 /** From chat messages to the model's own prompt text, by the Jinja template in its file. */
 import { createHash } from 'node:crypto'
-import type { ChatHistoryItem, LlamaModel, LlamaText } from 'node-llama-cpp'
+import type { ChatHistoryItem, GgufFileInfo, LlamaModel, LlamaText } from 'node-llama-cpp'
 import { FabricError } from '../core/errors.ts'
 import type { ChatMessage } from './backend.ts'
 
@@ -22,7 +22,7 @@ const CONTROL_TOKEN = 3
 const BREAK = '\u200b'
 
 export function createPrompter(library: Library, model: LlamaModel): Prompter {
-  const template = model.fileInfo.metadata.tokenizer?.chat_template ?? CHATML
+  const template = templateOf(model.fileInfo)
   const wrapper = new library.JinjaTemplateChatWrapper({
     template,
     tokenizer: model.tokenizer,
@@ -31,7 +31,7 @@ export function createPrompter(library: Library, model: LlamaModel): Prompter {
   })
   const disarm = createDisarm(model)
   return {
-    templateDigest: createHash('sha256').update(template).digest('hex'),
+    templateDigest: templateDigestOf(model.fileInfo),
     render(messages) {
       const opened: ChatHistoryItem = { type: 'model', response: [] }
       try {
@@ -42,6 +42,15 @@ export function createPrompter(library: Library, model: LlamaModel): Prompter {
       }
     },
   }
+}
+
+/** @returns lowercase hex; of a file that is not loaded the same as `Prompter.templateDigest` of the loaded model */
+export function templateDigestOf(info: GgufFileInfo): string {
+  return createHash('sha256').update(templateOf(info)).digest('hex')
+}
+
+function templateOf(info: GgufFileInfo): string {
+  return info.metadata.tokenizer?.chat_template ?? CHATML
 }
 
 function historyItem(message: ChatMessage): ChatHistoryItem {

@@ -14,10 +14,14 @@ export type Paths = {
   readonly keys: string
   readonly genesis: string
   readonly database: string
+  /** Pulled models: files by digest, one manifest a model. */
+  readonly models: string
   /** Bearer key of mint, reward and transfer. */
   readonly adminKey: string
   /** Bearer key of every route when the API is reachable from other machines. */
   readonly apiKey: string
+  /** Keys with a role and limits of their own, as hashes. */
+  readonly apiKeys: string
 }
 
 /** @param home  `--home` or CFAB_HOME, relative to `cwd` */
@@ -49,7 +53,9 @@ function pathsIn(config: string, data: string, cache: string): Paths {
     keys: join(data, 'keys'),
     genesis: join(data, 'genesis'),
     database: join(data, 'node.db'),
+    models: join(data, 'models'),
     adminKey: join(data, 'admin.key'),
     apiKey: join(data, 'api.key'),
+    apiKeys: join(data, 'api-keys.json'),
   }
 }

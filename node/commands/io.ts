@@ -7,6 +7,8 @@ export type Io = {
   readonly out: (text: string) => void
   /** Everything else: stages, notes, errors. */
   readonly err: (text: string) => void
+  /** Standard error is a terminal: a line of it may be written over. */
+  readonly isTerminal?: boolean
   readonly env: Environment
   readonly cwd: string
   /** Null when standard input is a terminal. */
@@ -24,6 +26,7 @@ export function processIo(): Io {
   return {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
+    isTerminal: process.stderr.isTTY === true,
     env: process.env,
     cwd: process.cwd(),
     readInput: () => (process.stdin.isTTY ? null : readAll()),

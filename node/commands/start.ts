@@ -2,6 +2,7 @@
 import { FabricError } from '../../core/errors.ts'
 import { apiAddress, type Config } from '../config.ts'
 import { isLoopback } from '../control/guard.ts'
+import { suggestion } from '../model-choice.ts'
 import { systemClock } from '../runtime/system.ts'
 import { createLogger, errorFields, type Logger } from '../runtime/telemetry.ts'
 import { withClient } from './client.ts'
@@ -15,6 +16,7 @@ const EXIT_INTERRUPTED = 130
 
 export async function start(config: Config, selector: string, io: Io): Promise<number> {
   const log = createLogger(config.logLevel)
+  for (const warning of config.warnings) io.err(`warning: ${warning}\n`)
   crashOnBugs(log)
   // Loaded here and not above: the other commands must not pay for the engine and the database.
   const { startDaemon } = await import('../daemon.ts')
@@ -42,14 +44,22 @@ async function announce(config: Config, selector: string, io: Io): Promise<void>
       status = await client.json('/api/v1/status')
     }
     io.out(welcome(status, config, selector))
+    const better = await suggestion(config, homeFlag(selector))
+    if (better !== '') io.out(`\n${better}\n`)
   })
+}
+
+/** A model is pulled into a home, whatever the node's port is. */
+function homeFlag(selector: string): string {
+  return /^ --home .+?(?= --(?:host|port) |$)/.exec(selector)?.[0] ?? ''
 }
 
 export function welcome(status: unknown, config: Config, selector: string): string {
   const at = (...path: string[]): string => textAt(status, ...path)
   const messages = [{ role: 'user', content: 'Tell me a short story about a fox.' }]
   const body = { model: config.model, stream: true, temperature: 0.7, messages }
-  const key = isLoopback(config.host) ? '' : ` -H "Authorization: Bearer $(cat ${config.paths.apiKey})"`
+  const key =
+    isLoopback(config.host) && !config.requireKey ? '' : ` -H "Authorization: Bearer $(cat ${config.paths.apiKey})"`
   const swarm = member(status, 'local') === true ? 'local swarm' : 'swarm'
   const readiness =
     member(status, 'ready') === true ? config.model : `${config.model}, not ready: ${at('ready_reason')}`
