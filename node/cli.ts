@@ -1,19 +1,28 @@
 /** The command line: every verb, its flags, and which command runs it. */
 import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
+import { addApiKeys } from './commands/api-keys.ts'
+import { addBench } from './commands/bench.ts'
+import { addCompletion } from './commands/completion.ts'
+import { addConfig } from './commands/config.ts'
 import { type HistoryOptions, type MintOptions, mint, showAudit, showBalance, showHistory } from './commands/credits.ts'
+import { addExplain } from './commands/explain.ts'
 import { report } from './commands/failure.ts'
+import { collect, configOf, type Json, type NodeFlags, nodeFlags, type Run } from './commands/flags.ts'
+import { addGpus } from './commands/gpus.ts'
 import type { Io } from './commands/io.ts'
 import { type SubmitOptions, showJob, submitJob, watchJob } from './commands/job.ts'
 import { listKeys, showKey } from './commands/keys.ts'
+import { addModels } from './commands/models.ts'
+import { addPeers } from './commands/peers.ts'
 import { showReceipt, type VerifyOptions, verifyReceipt } from './commands/receipt.ts'
+import { addSim } from './commands/sim.ts'
 import { start } from './commands/start.ts'
 import { showStatus } from './commands/status.ts'
-import { type Config, type Flags, GPU_KINDS, loadConfig } from './config.ts'
+import { type Config, type Flags, loadConfig } from './config.ts'
 import { LOG_LEVELS } from './runtime/telemetry.ts'
+import { GPU_KINDS } from './settings.ts'
 
-/** Flags that say which node is meant, on every command. */
-type NodeFlags = { readonly home?: string; readonly host?: string; readonly port?: string }
 type StartFlags = NodeFlags & {
   readonly model?: string
   readonly validators?: string
@@ -21,11 +30,15 @@ type StartFlags = NodeFlags & {
   readonly slots?: string
   readonly gpu?: string | true
   readonly logLevel?: string
+  readonly embeddingModel?: string
+  readonly requireKey?: true
+  readonly openJobs?: string
+  readonly openJobsPerKey?: string
+  readonly keyRate?: string
+  readonly metrics?: string
   readonly allowHost?: readonly string[]
   readonly allowOrigin?: readonly string[]
 }
-type Run = (work: (io: Io) => Promise<number>) => Promise<void>
-type Json = { readonly json?: boolean }
 
 /** Runs one command line. @returns the exit status; never throws */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
@@ -53,10 +66,17 @@ function buildProgram(io: Io, run: Run): Command {
     .description('the node, its credits, its jobs, and why it is idle')
     .option('--json', 'as JSON')
     .action((flags: NodeFlags & Json) => run((to) => showStatus(configOf(flags, to), to, flags)))
+  addPeers(program, run)
+  addGpus(program, run)
+  addModels(program, run)
+  addBench(program, run)
   addJob(program.command('job').description('run prompts as jobs'), run)
   addReceipt(program.command('receipt').description('read receipt files, with no daemon running'), run)
   addCredits(program.command('credits').description('accounts, transactions, the audit of the books'), run)
-  addKeys(program.command('keys').description('the identities of this node; secrets are never shown'), run)
+  addKeys(program.command('keys').description('the identities of this node and its API keys'), run)
+  addConfig(program, run)
+  addSim(program, run)
+  addCompletion(program, run)
   return program
 }
 
@@ -71,6 +91,12 @@ function addStart(program: Command, run: Run): void {
     .option('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: warn)`)
     .option('--allow-host <name...>', 'further Host headers to accept, e.g. of a reverse proxy')
     .option('--allow-origin <origin...>', 'web origins that may call the API')
+    .option('--embedding-model <id>', 'model behind /v1/embeddings, or none (default: use-lite-en)')
+    .option('--require-key', 'demand an API key on loopback too')
+    .option('--open-jobs <count>', 'jobs that may be open at once, 1 to 256 (default: 256)')
+    .option('--open-jobs-per-key <count>', 'of an API key without a bound of its own (default: 64)')
+    .option('--key-rate <count>', 'requests a minute of an API key without a rate of its own (default: none)')
+    .option('--metrics <true|false>', 'serve /metrics (default: true)')
     .action((flags: StartFlags) => run((to) => start(startConfig(flags, to), selectorOf(flags), to)))
 }
 
@@ -89,6 +115,8 @@ function addJob(job: Command, run: Run): void {
     )
     .option('--temperature <number>', '0 to 2 (default: 1)')
     .option('--top-k <count>', '1 to 40 (default: 40)')
+    .option('--top-p <number>', '0.001 to 1 (default: 1); anything less cannot be verified')
+    .option('--stop <text>', 'ends the answer, repeatable up to 4 times', collect, [])
     .option('--max-tokens <count>', 'length of the answer at most')
     .option('--seed <integer>', 'chooses the sample')
     .option('--region <name>', 'region that must run it')
@@ -113,6 +141,7 @@ function addJob(job: Command, run: Run): void {
     .argument('<id>', 'job id')
     .option('--json', 'as JSON')
     .action((id: string, flags: NodeFlags & Json) => run((to) => showJob(id, flags, configOf(flags, to), to)))
+  addExplain(job, run)
 }
 
 function addReceipt(receipt: Command, run: Run): void {
@@ -178,28 +207,14 @@ function addKeys(keys: Command, run: Run): void {
     .description('one identity: id, public key, file')
     .argument('<name>')
     .action((name: string, flags: NodeFlags & Json) => run((to) => showKey(name, flags, configOf(flags, to), to)))
-}
-
-function nodeFlags(command: Command): Command {
-  return command
-    .option('--home <folder>', 'one folder for everything of this node (default: XDG folders)')
-    .option('--host <address>', 'API address (default: 127.0.0.1)')
-    .option('-p, --port <number>', 'API port (default: 7733)')
-}
-
-function collect(value: string, earlier: readonly string[]): readonly string[] {
-  return [...earlier, value]
-}
-
-function configOf(flags: NodeFlags & { readonly model?: string }, io: Io): Config {
-  const { home, host, port, model } = flags
-  return loadConfig({ flags: { home, host, port, model }, env: io.env, cwd: io.cwd })
+  addApiKeys(keys, run)
 }
 
 function startConfig(flags: StartFlags, io: Io): Config {
-  const { allowHost, allowOrigin, gpu, ...plain } = flags
+  const { allowHost, allowOrigin, gpu, requireKey, ...plain } = flags
   const given: Flags = {
     ...plain,
+    requireKey: requireKey === true ? 'true' : undefined,
     gpu: gpu === true ? 'auto' : gpu,
     allowedHosts: allowHost?.join(','),
     allowedOrigins: allowOrigin?.join(','),

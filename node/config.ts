@@ -1,198 +1,175 @@
 /** The daemon's settings: flag, then environment (CFAB_*), then TOML file, then default. A wrong value names where it came from. */
-import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { parse as parseToml } from 'smol-toml'
 import { FabricError } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
-import { defaultThreads } from './hosts/machine.ts'
 import { type Environment, type Paths, pathsOf } from './paths.ts'
-import { LOG_LEVELS, type LogLevel } from './runtime/telemetry.ts'
+import { flagOf, SETTINGS, type Setting, type Settings, variableOf } from './settings.ts'
 
-export const GPU_KINDS = ['off', 'auto', 'cuda', 'vulkan', 'metal'] as const
-export type GpuKind = (typeof GPU_KINDS)[number]
-
-export type Settings = {
-  /** Where the API listens; anything but loopback demands an API key. */
-  readonly host: string
-  readonly port: number
-  readonly model: string
-  /** In-process validators of a local swarm. */
-  readonly validators: number
-  readonly threads: number
-  /** Sequences that the engine decodes together. */
-  readonly slots: number
-  readonly gpu: GpuKind
-  readonly logLevel: LogLevel
-  readonly allowedHosts: readonly string[]
-  readonly allowedOrigins: readonly string[]
+export type Config = Settings & {
+  readonly paths: Paths
+  /** What the operator should know about the sources, in sentences. */
+  readonly warnings: readonly string[]
 }
-export type Config = Settings & { readonly paths: Paths }
 
 /** Flags as the command line gives them; a repeatable one comes as its values joined by commas. */
 export type Flags = { readonly [Name in keyof Settings]?: string | undefined } & { readonly home?: string | undefined }
 export type ConfigSources = { readonly flags: Flags; readonly env: Environment; readonly cwd: string }
 
-type Setting<T> = {
-  readonly name: keyof Settings
-  readonly flag: string
-  readonly env: string
-  /** Key in the TOML file. */
+/** A setting as `config show` tells it. */
+export type Explained = {
   readonly key: string
+  readonly value: Settings[keyof Settings]
+  /** `flag --port`, `environment CFAB_PORT`, `file <path>` or `default`. */
+  readonly source: string
   readonly expected: string
-  readonly fallback: T
-  readonly parse: (text: string) => T | undefined
 }
+
+type Given = { readonly source: 'flag' | 'environment' | 'file'; readonly key: string; readonly text: string }
+type ConfigFile = { readonly values: ReadonlyMap<string, string>; readonly warnings: readonly string[] }
 
 const CONFIG_BYTES_MAX = 65_536
-const VALIDATORS_MIN = 4
-const LIST_ITEMS_MAX = 64
-const HOST_NAME = /^[a-z0-9.[\]:_-]{1,260}$/
-const MODEL_ID = /^[\w.:/@-]{1,128}$/
-
-const HOST: Setting<string> = {
-  ...{
-    name: 'host',
-    flag: '--host',
-    env: 'CFAB_HOST',
-    key: 'host',
-    expected: 'an IP address or localhost',
-    fallback: '127.0.0.1',
-  },
-  parse: (text) => (isIP(text) !== 0 || text === 'localhost' ? text : undefined),
-}
-const PORT: Setting<number> = {
-  ...{ name: 'port', flag: '--port', env: 'CFAB_PORT', key: 'port', expected: 'a port, 0 to 65535', fallback: 7733 },
-  parse: whole(0, 65_535),
-}
-const MODEL: Setting<string> = {
-  ...{ name: 'model', flag: '--model', env: 'CFAB_MODEL', key: 'model', expected: 'a model id', fallback: 'cfab-tiny' },
-  parse: (text) => (MODEL_ID.test(text) ? text : undefined),
-}
-const VALIDATORS: Setting<number> = {
-  ...{ name: 'validators', flag: '--validators', env: 'CFAB_VALIDATORS', key: 'validators', fallback: VALIDATORS_MIN },
-  expected: `${VALIDATORS_MIN} to ${LIMITS.validatorCountMax}`,
-  parse: whole(VALIDATORS_MIN, LIMITS.validatorCountMax),
-}
-const THREADS: Setting<number> = {
-  ...{ name: 'threads', flag: '--threads', env: 'CFAB_THREADS', key: 'threads', expected: '1 to 1024' },
-  fallback: defaultThreads(),
-  parse: whole(1, 1_024),
-}
-const SLOTS: Setting<number> = {
-  ...{ name: 'slots', flag: '--slots', env: 'CFAB_SLOTS', key: 'slots', expected: '1 to 256', fallback: 8 },
-  parse: whole(1, 256),
-}
-const GPU: Setting<GpuKind> = {
-  ...{ name: 'gpu', flag: '--gpu', env: 'CFAB_GPU', key: 'gpu', expected: GPU_KINDS.join(', '), fallback: 'off' },
-  parse: (text) => GPU_KINDS.find((kind) => kind === text),
-}
-const LOG_LEVEL: Setting<LogLevel> = {
-  ...{
-    name: 'logLevel',
-    flag: '--log-level',
-    env: 'CFAB_LOG_LEVEL',
-    key: 'log_level',
-    expected: LOG_LEVELS.join(', '),
-    fallback: 'warn',
-  },
-  parse: (text) => LOG_LEVELS.find((level) => level === text),
-}
-const ALLOWED_HOSTS: Setting<readonly string[]> = {
-  ...{
-    name: 'allowedHosts',
-    flag: '--allow-host',
-    env: 'CFAB_ALLOW_HOST',
-    key: 'allow_host',
-    expected: 'host names',
-    fallback: [],
-  },
-  parse: listOf((text) => (HOST_NAME.test(text) ? text : undefined)),
-}
-const ALLOWED_ORIGINS: Setting<readonly string[]> = {
-  ...{ name: 'allowedOrigins', flag: '--allow-origin', env: 'CFAB_ALLOW_ORIGIN', key: 'allow_origin', fallback: [] },
-  expected: 'origins such as https://app.example',
-  parse: listOf((text) => (URL.canParse(text) && new URL(text).origin === text ? text : undefined)),
-}
-const FILE_KEYS = new Set(
-  [HOST, PORT, MODEL, VALIDATORS, THREADS, SLOTS, GPU, LOG_LEVEL, ALLOWED_HOSTS, ALLOWED_ORIGINS].map(
-    (setting) => setting.key,
-  ),
-)
+const OTHERS_WRITE = 0o022
+const FILE_KEYS: readonly string[] = Object.values(SETTINGS).map(({ key }) => key)
+/** Variables that are no settings: where the settings are. */
+const OTHER_VARIABLES = new Set(['CFAB_HOME'])
 
 /** @throws CF_CONFIG_INVALID naming the source and the key */
 export function loadConfig(sources: ConfigSources): Config {
   const paths = pathsOf(sources.flags.home ?? sources.env['CFAB_HOME'], sources.env, sources.cwd)
   const file = readConfigFile(paths.configFile)
-  const pick = <T>(setting: Setting<T>): T => choose(setting, sources, file)
+  const pick = <Name extends keyof Settings>(name: Name): Settings[Name] =>
+    chosen(SETTINGS[name], givenFor(name, sources, file))
   return {
     paths,
-    host: pick(HOST),
-    port: pick(PORT),
-    model: pick(MODEL),
-    validators: pick(VALIDATORS),
-    threads: pick(THREADS),
-    slots: pick(SLOTS),
-    gpu: pick(GPU),
-    logLevel: pick(LOG_LEVEL),
-    allowedHosts: pick(ALLOWED_HOSTS),
-    allowedOrigins: pick(ALLOWED_ORIGINS),
+    warnings: [...file.warnings, ...unknownVariables(sources.env)],
+    host: pick('host'),
+    port: pick('port'),
+    model: pick('model'),
+    embeddingModel: pick('embeddingModel'),
+    validators: pick('validators'),
+    threads: pick('threads'),
+    slots: pick('slots'),
+    gpu: pick('gpu'),
+    logLevel: pick('logLevel'),
+    allowedHosts: pick('allowedHosts'),
+    allowedOrigins: pick('allowedOrigins'),
+    requireKey: pick('requireKey'),
+    openJobs: pick('openJobs'),
+    openJobsPerKey: pick('openJobsPerKey'),
+    keyRate: pick('keyRate'),
+    metrics: pick('metrics'),
   }
 }
 
-function choose<T>(setting: Setting<T>, { flags, env }: ConfigSources, file: ReadonlyMap<string, string>): T {
-  const given = [
-    { source: 'flag', key: setting.flag, text: flags[setting.name] },
-    { source: 'environment', key: setting.env, text: env[setting.env] },
-    { source: 'file', key: setting.key, text: file.get(setting.key) },
-  ].find(({ text }) => text !== undefined)
-  if (given?.text === undefined) return setting.fallback
+/** Every setting with its value and where that came from, in the order of the table. @throws CF_CONFIG_INVALID as `loadConfig` */
+export function explainConfig(sources: ConfigSources): readonly Explained[] {
+  const { paths, ...config } = loadConfig(sources)
+  const file = readConfigFile(paths.configFile)
+  return settingNames().map((name) => {
+    const given = givenFor(name, sources, file)
+    const source =
+      given === undefined
+        ? 'default'
+        : given.source === 'file'
+          ? `file ${paths.configFile}`
+          : `${given.source} ${given.key}`
+    return { key: SETTINGS[name].key, value: config[name], source, expected: SETTINGS[name].expected }
+  })
+}
+
+function settingNames(): readonly (keyof Settings)[] {
+  const isName = (name: string): name is keyof Settings => name in SETTINGS
+  return Object.keys(SETTINGS).filter(isName)
+}
+
+function givenFor(name: keyof Settings, { flags, env }: ConfigSources, file: ConfigFile): Given | undefined {
+  const setting = SETTINGS[name]
+  const [flag, variable, line] = [flags[name], env[variableOf(setting)], file.values.get(setting.key)]
+  if (flag !== undefined) return { source: 'flag', key: flagOf(setting), text: flag }
+  if (variable !== undefined) return { source: 'environment', key: variableOf(setting), text: variable }
+  return line === undefined ? undefined : { source: 'file', key: setting.key, text: line }
+}
+
+function chosen<T>(setting: Setting<T>, given: Given | undefined): T {
+  if (given === undefined) return setting.fallback
   const value = setting.parse(given.text)
   if (value === undefined)
     throw new FabricError('CF_CONFIG_INVALID', { source: given.source, key: given.key, expected: setting.expected })
   return value
 }
 
+/** Why only a warning: a variable may belong to a newer version, or to a tool that shares the prefix; a line of our own file may not. */
+function unknownVariables(env: Environment): readonly string[] {
+  const known = Object.values(SETTINGS).map(variableOf)
+  const strangers = Object.keys(env).filter(
+    (name) => name.startsWith('CFAB_') && !OTHER_VARIABLES.has(name) && !known.includes(name),
+  )
+  return strangers
+    .map((name) => ({ name, near: nearest(name, known) }))
+    .flatMap(({ name, near }) =>
+      near === undefined ? [] : [`the variable ${name} is not known; ${near} is the nearest that is`],
+    )
+}
+
 /** Every value as the text that a flag would have; an absent file is an empty one. */
-function readConfigFile(path: string): ReadonlyMap<string, string> {
+function readConfigFile(path: string): ConfigFile {
+  const { table, mode } = parseConfigFile(path)
   const values = new Map<string, string>()
-  for (const [key, value] of Object.entries(parseConfigFile(path))) {
-    if (!FILE_KEYS.has(key))
-      throw new FabricError('CF_CONFIG_INVALID', { source: 'file', file: path, key, expected: 'a known key' })
+  for (const [key, value] of Object.entries(table)) {
+    if (!FILE_KEYS.includes(key)) {
+      const near = nearest(key, FILE_KEYS)
+      const expected = near === undefined ? 'a known key' : `a known key, perhaps ${near}`
+      throw new FabricError('CF_CONFIG_INVALID', { source: 'file', file: path, key, expected })
+    }
     const scalar = Array.isArray(value) ? value.join(',') : value
     if (typeof scalar === 'object')
       throw new FabricError('CF_CONFIG_INVALID', { source: 'file', file: path, key, expected: 'a plain value' })
     values.set(key, String(scalar))
   }
-  return values
+  const open = process.platform !== 'win32' && (mode & OTHERS_WRITE) !== 0
+  return { values, warnings: open ? [`others may write ${path}: chmod go-w takes that from them`] : [] }
 }
 
-function parseConfigFile(path: string): Readonly<Record<string, unknown>> {
+function parseConfigFile(path: string): { readonly table: Readonly<Record<string, unknown>>; readonly mode: number } {
   try {
-    const text = readFileSync(path, 'utf8')
-    if (text.length > CONFIG_BYTES_MAX)
-      throw new FabricError('CF_CONFIG_INVALID', { source: 'file', file: path, bytesMax: CONFIG_BYTES_MAX })
-    return parseToml(text)
+    const file = openSync(path, 'r')
+    try {
+      const { mode, size } = fstatSync(file)
+      if (size > CONFIG_BYTES_MAX)
+        throw new FabricError('CF_CONFIG_INVALID', { source: 'file', file: path, bytesMax: CONFIG_BYTES_MAX })
+      return { table: parseToml(readFileSync(file, 'utf8')), mode }
+    } finally {
+      closeSync(file)
+    }
   } catch (error) {
     if (error instanceof FabricError) throw error
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {}
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { table: {}, mode: 0 }
     const line = error instanceof Error && 'line' in error && typeof error.line === 'number' ? { line: error.line } : {}
     throw new FabricError('CF_CONFIG_INVALID', { source: 'file', file: path, ...line }, error)
   }
 }
 
-function whole(min: number, max: number): (text: string) => number | undefined {
-  return (text) => {
-    const value = /^[0-9]{1,6}$/.test(text) ? Number(text) : Number.NaN
-    return value >= min && value <= max ? value : undefined
-  }
+/** The name that a typo most likely meant: at most a third of it is wrong. */
+export function nearest(typed: string, names: readonly string[]): string | undefined {
+  const ranked = names
+    .map((name) => ({ name, edits: editDistance(typed, name) }))
+    .sort((a, b) => a.edits - b.edits || (a.name < b.name ? -1 : 1))
+  const [best] = ranked
+  return best !== undefined && best.edits <= Math.ceil(typed.length / 3) ? best.name : undefined
 }
 
-function listOf(parse: (text: string) => string | undefined): (text: string) => readonly string[] | undefined {
-  return (text) => {
-    const items = text.split(',').map((item) => parse(item.trim()))
-    const known = items.filter((item) => item !== undefined)
-    return known.length === items.length && known.length <= LIST_ITEMS_MAX ? known : undefined
+/** Levenshtein distance by rows (Wagner and Fischer 1974). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
   }
+  return row[b.length] ?? 0
 }
 
 /** Where the CLI finds the daemon: an address that listens everywhere is reached through loopback. */

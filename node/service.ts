@@ -8,13 +8,17 @@ import { EMPTY_ACCOUNT, spendable, unvested } from '../core/ledger/account.ts'
 import { quote as priceOf } from '../core/ledger/pricing.ts'
 import type { Applied } from '../core/log/apply.ts'
 import { mintCodec, transferCodec } from '../core/log/bodies.ts'
+import { isVerifiable } from '../core/log/intent.ts'
 import type { Refused } from '../core/log/refusal.ts'
 import { ROLE, type RosterSnapshot } from '../core/roster/roster.ts'
-import type { CatalogueEntry } from '../models/catalogue.ts'
 import type { Coordinator } from './jobs/coordinator.ts'
 import { Custody } from './jobs/custody.ts'
+import { explanationOf } from './jobs/explain.ts'
+import type { NodeModel } from './jobs/model.ts'
+import { quorumView } from './jobs/quorum.ts'
 import { refusalError } from './jobs/refusals.ts'
 import type { ModelRunner } from './jobs/runner.ts'
+import { timelineOf } from './jobs/timeline.ts'
 import { jobView } from './jobs/view.ts'
 import type { LocalKeys } from './local-swarm.ts'
 import type {
@@ -22,15 +26,19 @@ import type {
   App,
   AuditView,
   DirectTransfer,
+  JobExplanation,
   JobHandle,
   JobRequest,
+  JobTimeline,
   JobView,
   ModelView,
   PeerView,
+  QuorumView,
   Quote,
   StatusView,
 } from './runtime/app.ts'
-import type { Clock, Ledger, Random, Store, TransferFilter, TransferRow } from './runtime/ports.ts'
+import type { Clock, Ledger, Random, RegionLog, Store, TransferFilter, TransferRow } from './runtime/ports.ts'
+import type { Simulated, SimulationRequest, Simulator } from './runtime/simulation.ts'
 import type { LogLedger } from './stores/ledger.ts'
 import { transferRows } from './stores/projection.ts'
 
@@ -43,13 +51,13 @@ export type ServicePorts = {
   readonly writer: Ledger
   readonly store: Store
   readonly runner: ModelRunner
-  readonly model: CatalogueEntry
   readonly roster: RosterSnapshot
   readonly clock: Clock
   readonly random: Random
-  readonly logName: string
+  readonly log: RegionLog
+  readonly simulator: Simulator
   readonly version: string
-  readonly hostState: () => StatusView['hostState']
+  readonly hostState: (model: NodeModel) => StatusView['hostState']
 }
 
 const RECENT_COUNT = 10
@@ -75,14 +83,14 @@ export class NodeService implements App {
 
   ready(): { readonly ready: boolean; readonly reason: string } {
     if (this.#stopping) return { ready: false, reason: 'stopping' }
-    const state = this.#ports.hostState()
+    const state = this.#chatState()
     return state === 'ready' ? { ready: true, reason: 'ready' } : { ready: false, reason: `compute host ${state}` }
   }
 
   status(): StatusView {
-    const { keys, ledger, roster, clock, logName, version, runner, hostState, coordinator } = this.#ports
+    const { keys, ledger, roster, clock, log, version, runner, coordinator } = this.#ports
     const { genesis, swarmId, validators } = ledger.state
-    const host = hostState()
+    const host = this.#chatState()
     const earning = [keys.node, ...keys.validators].map(({ peer }) => this.account(nodeAccount(peer)))
     return {
       ...{
@@ -94,10 +102,11 @@ export class NodeService implements App {
         version,
       },
       startedMs: this.#startedMs,
-      log: logName,
+      log: log.name,
       logNote: 'single point of failure: one database on this machine',
-      engine: runner.current?.engineId ?? 'loading',
+      engine: runner.models[0]?.loaded?.engineId ?? 'loading',
       hostState: host,
+      models: runner.models.map((model) => this.#modelState(model)),
       ...{ validators: validators.keys.length, quorum: validators.quorum },
       account: this.account(userAccount(keys.user.peer)),
       earned: total(nodeAccount(keys.node.peer), earning),
@@ -107,14 +116,18 @@ export class NodeService implements App {
   }
 
   models(): readonly ModelView[] {
-    const { model, runner } = this.#ports
-    const { id, digest, bytes, contextTokens, parameters, createdMs } = model
-    return [{ id, digest, bytes, parameters, contextTokens, loaded: runner.current?.digest === digest, createdMs }]
+    return this.#ports.runner.models.map(({ entry, loaded }) => {
+      const { id, task, digest, bytes, parameters, contextTokens, dimensions, createdMs } = entry
+      return {
+        ...{ id, task, digest, bytes, parameters, contextTokens, dimensions, createdMs },
+        loaded: loaded !== undefined,
+      }
+    })
   }
 
   peers(): readonly PeerView[] {
-    const { roster, keys, ledger, model, runner } = this.#ports
-    const held = runner.current === undefined ? [] : [model.id]
+    const { roster, keys, ledger, runner } = this.#ports
+    const held = runner.models.filter(({ loaded }) => loaded !== undefined).map(({ entry }) => entry.id)
     return roster.members.map(({ peer, roles, weight }) => ({
       ...{
         id: peer,
@@ -130,14 +143,14 @@ export class NodeService implements App {
   }
 
   async quote(request: JobRequest): Promise<Quote> {
-    const { ledger, roster, model } = this.#ports
+    const { ledger, roster } = this.#ports
     // A quote answers what it would cost, also when that is above the budget.
     const { maxBudget: _, ...unlimited } = request
     const { intent } = await this.#custody.draft(unlimited)
     const { promptTokens, maxTokens, replicas } = intent
     const eligible = roster.members.filter(({ roles }) => (roles & ROLE.worker) !== 0).map(({ peer }) => peer)
     return {
-      model: model.id,
+      model: request.model,
       promptTokens,
       maxTokens,
       replicas,
@@ -161,9 +174,12 @@ export class NodeService implements App {
 
   async submitSigned(envelope: Uint8Array, payload: Uint8Array): Promise<JobHandle> {
     if (this.#stopping) throw new FabricError('CF_CONTROL_SHUTTING_DOWN')
-    // Before the model is there nobody can say whether it is the one that the intent names.
-    if (this.#ports.runner.current === undefined) throw new FabricError('CF_WORKER_STARTING')
-    const { id, repeated } = await this.#ports.coordinator.submit(envelope, payload)
+    const { coordinator, runner } = this.#ports
+    const { id, repeated } = await coordinator.submit(envelope, payload).catch((error: unknown) => {
+      const unknown = error instanceof FabricError && error.code === 'CF_MODEL_UNKNOWN'
+      // Before all models are there nobody can say whether one of them is the one that the intent names.
+      throw unknown && runner.starting ? new FabricError('CF_WORKER_STARTING') : error
+    })
     return this.#handle(id, repeated)
   }
 
@@ -173,11 +189,32 @@ export class NodeService implements App {
 
   job(id: JobId): JobView | undefined {
     const job = this.#ports.coordinator.job(id)
-    return job === undefined ? undefined : jobView(job, this.#ports.model.id)
+    if (job === undefined) return undefined
+    const { modelDigest } = job.intent
+    return jobView(job, this.#ports.runner.find(modelDigest)?.entry.id ?? modelDigest)
   }
 
   jobs(limit: number, beforeMs?: number): readonly JobView[] {
     return this.#ports.store.listJobs(limit, beforeMs).flatMap(({ id }) => this.job(id) ?? [])
+  }
+
+  async timeline(id: JobId): Promise<JobTimeline | undefined> {
+    const { log, ledger, store } = this.#ports
+    const job = this.job(id)
+    const transfers = (filter: TransferFilter) => store.transfers(filter)
+    return job === undefined ? undefined : timelineOf(job, { log, state: () => ledger.state, transfers })
+  }
+
+  explain(id: JobId): JobExplanation | undefined {
+    const { coordinator, ledger, roster } = this.#ports
+    const job = coordinator.job(id)
+    return job === undefined ? undefined : explanationOf(job, ledger.state, roster)
+  }
+
+  quorum(limit: number): Promise<QuorumView> {
+    const { log, ledger, roster, keys } = this.#ports
+    const own = [keys.node, ...keys.validators].map(({ peer }) => peer)
+    return quorumView(log, ledger.state, roster, own, limit)
   }
 
   cancel(id: JobId): void {
@@ -219,6 +256,10 @@ export class NodeService implements App {
     )
   }
 
+  simulate(request: SimulationRequest, signal: AbortSignal): Promise<Simulated> {
+    return this.#ports.simulator.simulate(request, signal)
+  }
+
   audit(): Promise<AuditView> {
     return this.#ports.ledger.audit()
   }
@@ -251,7 +292,19 @@ export class NodeService implements App {
     if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
     const feed = coordinator.feeds.get(id) ?? (job.phase === 'settled' ? coordinator.feeds.replay(job) : undefined)
     if (feed === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
-    return { id, promptTokens: job.intent.promptTokens, repeated, progress: (signal) => feed.listen(signal) }
+    const { promptTokens, sampling } = job.intent
+    return { id, promptTokens, repeated, verifiable: isVerifiable(sampling), progress: (signal) => feed.listen(signal) }
+  }
+
+  #chatState(): StatusView['hostState'] {
+    const { runner, hostState } = this.#ports
+    const [chat] = runner.models
+    return chat === undefined ? 'failed' : hostState(chat)
+  }
+
+  #modelState(model: NodeModel): StatusView['models'][number] {
+    const { id, task } = model.entry
+    return { id, task, state: this.#ports.hostState(model), reason: model.failure }
   }
 
   #lastHour(nowMs: number): { readonly settledLastHour: number; readonly refundedLastHour: number } {

@@ -88,8 +88,8 @@ export class Client {
 
   async #authorization(admin: boolean): Promise<{ authorization?: string }> {
     const { adminKey, apiKey } = this.#config.paths
-    if (!admin && isLoopback(new URL(this.address).hostname.replace(/^\[|\]$/g, '')) && isLoopback(this.#config.host))
-      return {}
+    const isLocal = isLoopback(new URL(this.address).hostname.replace(/^\[|\]$/g, '')) && isLoopback(this.#config.host)
+    if (!admin && isLocal && !this.#config.requireKey) return {}
     return { authorization: `Bearer ${await readSecret(admin ? adminKey : apiKey)}` }
   }
 }

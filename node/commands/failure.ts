@@ -18,7 +18,15 @@ const HINTS: { readonly [Code in ErrorCode]?: string } = {
   CF_JOB_NO_WORKERS: 'see who is eligible with --dry-run; fewer --replicas need fewer peers',
   CF_LEDGER_INSUFFICIENT_CREDIT:
     'see `cfab-node credits balance`; in a local swarm `cfab-node credits mint me 100` adds some',
-  CF_MODEL_UNKNOWN: 'GET /v1/models lists the models of this node',
+  CF_MODEL_UNKNOWN: '`cfab-node models ls` lists the models of this node and those that it could pull',
+  CF_MODEL_SOURCE_UNREACHABLE:
+    'check the connection, HTTPS_PROXY and HF_ENDPOINT; or copy the file here and pull its path',
+  CF_MODEL_SOURCE_DENIED: "accept the model's terms on its page and set HF_TOKEN",
+  CF_MODEL_SOURCE_INVALID: 'a source is hf:org/repo/file.gguf[@revision], an https address or the path of a file',
+  CF_MODEL_PULL_FAILED: 'run the same command again: it goes on where it stopped',
+  CF_MODEL_PULL_BUSY: 'wait until the other process has ended',
+  CF_MODEL_DISK_FULL: 'make room, or choose another disk with --home; what has arrived is kept',
+  CF_MODEL_ID_TAKEN: 'choose another id with --as, or remove the other model with `cfab-node models rm`',
   CF_JOB_QUEUE_FULL: 'try again in a moment',
   CF_WORKER_QUEUE_FULL: 'try again in a moment',
 }

@@ -40,13 +40,22 @@ export function factsText(facts: ReceiptFacts): string {
     ['user', facts.user],
     ['edge', facts.edge],
     ['model', `sha256 ${intent.modelDigest}`],
+    ['task', intent.task],
     ['sampling', `${kind}, temperature ${temperatureMilli / 1000}, top-k ${topK}`],
     ['tokens', `${intent.promptTokens} in, at most ${intent.maxTokens} out`],
     ['draw', facts.assignment === undefined ? 'never assigned' : drawText(facts.assignment)],
     ['stream', facts.delivery === undefined ? '-' : streamText(facts.delivery)],
   ])
-  const output = facts.output === undefined ? '' : `\n${plainText(facts.output.text)}\n`
+  const output = facts.output === undefined ? '' : `\n${outputText(intent, facts.output)}\n`
   return `${head}${replicasText(facts)}${legsText(facts)}${output}`
+}
+
+function outputText(
+  { task, maxTokens }: ReceiptFacts['intent'],
+  { text, ids }: NonNullable<ReceiptFacts['output']>,
+): string {
+  if (task !== 'embedding') return plainText(text)
+  return ids.length === 0 ? 'no vectors' : `${maxTokens} vectors of ${ids.length / (4 * maxTokens)} numbers`
 }
 
 function drawText({ ranked, epoch, overlapping }: NonNullable<ReceiptFacts['assignment']>): string {

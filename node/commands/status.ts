@@ -2,13 +2,18 @@
 import type { Config } from '../config.ts'
 import { withClient } from './client.ts'
 import type { Io } from './io.ts'
-import { member, textAt } from './json.ts'
+import { listAt, member, textAt } from './json.ts'
 import { json, section } from './print.ts'
 
 export async function showStatus(config: Config, io: Io, options: { readonly json?: boolean }): Promise<number> {
   const status = await withClient(config, (client) => client.json('/api/v1/status'))
   io.out(options.json === true ? json(status) : statusText(status))
   return 0
+}
+
+function modelRow(model: unknown): readonly [string, string] {
+  const [id, state, reason] = ['id', 'state', 'reason'].map((name) => textAt(model, name))
+  return [`model ${textAt(model, 'task')}`, `${id} (${state}${member(model, 'reason') === null ? '' : `: ${reason}`})`]
 }
 
 export function statusText(status: unknown): string {
@@ -23,10 +28,12 @@ export function statusText(status: unknown): string {
     ['swarm', swarm],
     ['region', at('region')],
     ['engine', `${at('engine')} (${ready})`],
+    ...listAt(status, 'models').map(modelRow),
     ['quorum', `${at('quorum')} of ${at('validators')} validators`],
     ['log', `${at('log')}${at('log_note') === '-' || at('log_note') === '' ? '' : ` (${at('log_note')})`}`],
     ['started', at('started')],
   ])
+  const bound = (priority: string): string => at('admission', 'open_jobs_max', priority)
   const credits = section('Credits', [
     ['spendable', at('credits', 'spendable')],
     ['held', at('credits', 'held')],
@@ -35,6 +42,7 @@ export function statusText(status: unknown): string {
   const jobs = section('Jobs', [
     ['open', at('jobs', 'open')],
     ['last hour', `${at('jobs', 'settled_last_hour')} settled, ${at('jobs', 'refunded_last_hour')} refunded`],
+    ['admission', `low up to ${bound('low')}, normal ${bound('normal')}, high ${bound('high')} open jobs`],
     ['idle', member(status, 'idle') === null ? 'no' : at('idle')],
   ])
   return [node, credits, jobs].join('\n')

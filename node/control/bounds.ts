@@ -15,6 +15,12 @@ export const CONTROL_LIMITS = {
   requestMs: 30_000,
   /** How long `stop` waits for streams to say goodbye. */
   drainMs: 2_000,
+  /** `n` of one chat or prompt. */
+  choicesPerPromptMax: 8,
+  promptsMax: 16,
+  /** Prompts times `n`: jobs that one request may start. */
+  choicesMax: 16,
+  embeddingInputsMax: 256,
   pageItemsMax: 200,
   pageItemsDefault: 50,
   /** Jobs of one millisecond that a page may add so that none is lost between pages. */

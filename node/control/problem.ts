@@ -27,7 +27,7 @@ const TYPES: Readonly<Record<number, string>> = {
 }
 const PARAM_CHARS_MAX = 96
 /** Details that count micro-credits: people read credits. */
-const AMOUNTS = new Set(['hold', 'maxBudget', 'spendable', 'amount', 'refund'])
+const AMOUNTS = new Set(['hold', 'maxBudget', 'spendable', 'amount', 'refund', 'budgetLeft'])
 
 export function badRequest(param: string, expected: string): FabricError {
   return new FabricError('CF_CONTROL_BAD_REQUEST', { param: shown(param), expected })
@@ -58,8 +58,9 @@ export function problemOf(error: FabricError): Problem {
   const { http: status, retry } = error.row
   const param = error.detail['param']
   const headers: Record<string, string> = {}
-  if (retry === 'later' && (status === 429 || status === 503))
-    headers['retry-after'] = String(CONTROL_LIMITS.retryAfterSeconds)
+  const afterSeconds = error.detail['retryAfterSeconds'] ?? CONTROL_LIMITS.retryAfterSeconds
+  // RFC 6585 4 and RFC 9110 15.6.4: a client that is told when comes back then, and not at once.
+  if (status === 429 || status === 503) headers['retry-after'] = String(afterSeconds)
   // The official client repeats every 409 and 5xx unless told that it is of no use.
   if (retry === 'never') headers['x-should-retry'] = 'false'
   const type = TYPES[status] ?? (status >= 500 ? 'server_error' : 'invalid_request_error')

@@ -59,3 +59,8 @@ export async function readSecret(path: string): Promise<string> {
 export function sameSecret(given: string, expected: string): boolean {
   return timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(expected).digest())
 }
+
+/** @param sha256  digest of the expected secret, 64 hexadecimal digits */
+export function hasDigest(given: string, sha256: string): boolean {
+  return timingSafeEqual(createHash('sha256').update(given).digest(), Buffer.from(sha256, 'hex'))
+}

@@ -5,26 +5,41 @@ import { FabricError } from '../../core/errors.ts'
 import { InvariantError } from '../../core/invariant.ts'
 import { errorFields } from '../runtime/telemetry.ts'
 import { CONTROL_LIMITS } from './bounds.ts'
+import { Budgets } from './budgets.ts'
+import type { CallerOptions } from './caller.ts'
 import { type ControlBounds, type ControlContext, type ControlPorts, Seats } from './context.ts'
 import { creditRoutes } from './credits.ts'
-import { checkApiKey, checkHost, checkOrigin, type GuardOptions, isLoopback } from './guard.ts'
+import { type GuardOptions, isLoopback } from './guard.ts'
 import { healthRoutes } from './health.ts'
+import { historyRoutes } from './history.ts'
+import { addHooks } from './hooks.ts'
 import { SIGNED_INTENT_TYPE } from './intent-request.ts'
+import { keyRoutes } from './keys.ts'
+import { type LimitOptions, Limits } from './limits.ts'
+import { meteredApp } from './metered.ts'
+import { Metrics } from './metrics.ts'
 import { openAiRoutes } from './openai.ts'
 import { p2pRoutes } from './p2p.ts'
 import { badRequest, fabricErrorOf, problemOf } from './problem.ts'
+import { simulateRoutes } from './simulate.ts'
 
-export type ControlOptions = GuardOptions & {
-  /** 0 picks a free one. */
-  readonly port: number
-  /** Overrides of CONTROL_LIMITS, for tests. */
-  readonly bounds?: Partial<ControlBounds>
-}
+export type ControlOptions = GuardOptions &
+  CallerOptions &
+  LimitOptions & {
+    /** 0 picks a free one. */
+    readonly port: number
+    /** Whether /metrics is served. */
+    readonly metrics: boolean
+    /** Overrides of CONTROL_LIMITS, for tests. */
+    readonly bounds?: Partial<ControlBounds>
+  }
 
 export type Control = {
   /** `http://127.0.0.1:7733`, without a path. */
   readonly address: string
   readonly port: number
+  /** Every route that is served, as `GET /v1/models/:id`. */
+  readonly routes: readonly string[]
   /** Refuses new requests, lets streams say goodbye, then closes. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -39,23 +54,14 @@ export async function startControl(options: ControlOptions, ports: ControlPorts)
     throw new FabricError('CF_CONFIG_INVALID', { key: 'host', reason: 'an address beyond loopback needs an API key' })
   }
   const drain = new AbortController()
-  const bounds = { ...CONTROL_LIMITS, ...options.bounds }
-  const context: ControlContext = {
-    ...ports,
-    guard: options,
-    bounds,
-    seats: new Seats(bounds.streamCountMax),
-    draining: drain.signal,
-  }
+  const context = contextOf(options, ports, drain.signal)
   const server = createServer()
   let ownPort = options.port
-  server.addHook('onRequest', async (request, reply) => {
-    checkHost(request, ownPort, options)
-    if (checkOrigin(request, reply, options)) return reply
-    if (request.routeOptions.url !== '/healthz') checkApiKey(request, options)
-    if (drain.signal.aborted) throw new FabricError('CF_CONTROL_SHUTTING_DOWN')
-    return undefined
+  const routes: string[] = []
+  server.addHook('onRoute', ({ method, url }) => {
+    routes.push(...[method].flat().map((name) => `${name} ${url}`))
   })
+  addHooks(server, context, options, () => ownPort)
   server.setErrorHandler((error: FastifyError, request, reply) => sendProblem(context, error, request, reply))
   server.setNotFoundHandler(() => {
     throw new FabricError('CF_CONTROL_NOT_FOUND')
@@ -63,12 +69,33 @@ export async function startControl(options: ControlOptions, ports: ControlPorts)
   healthRoutes(server, context)
   openAiRoutes(server, context)
   p2pRoutes(server, context)
+  historyRoutes(server, context)
+  simulateRoutes(server, context)
   creditRoutes(server, context)
+  keyRoutes(server, context)
   ownPort = await listen(server, options)
   return {
     address: `http://${urlHost(options.host)}:${ownPort}`,
     port: ownPort,
+    routes,
     stop: once(() => stop(server, context, drain)),
+  }
+}
+
+function contextOf(options: ControlOptions, ports: ControlPorts, draining: AbortSignal): ControlContext {
+  const bounds = { ...CONTROL_LIMITS, ...options.bounds }
+  const [budgets, metrics] = [new Budgets(ports), new Metrics()]
+  const limits = new Limits(options, {
+    ...{ ...ports, budgets },
+    admitted: (task, promptTokens) => metrics.admitted(task, promptTokens),
+    settled: (job) => metrics.settled(job),
+  })
+  return {
+    ...ports,
+    ...{ app: meteredApp(ports.app, limits), limits, budgets, metrics, bounds, draining },
+    guard: options,
+    hasMetrics: options.metrics,
+    seats: new Seats(bounds.streamCountMax),
   }
 }
 
@@ -78,6 +105,8 @@ function createServer(): FastifyInstance {
     bodyLimit: CONTROL_LIMITS.bodyBytesMax,
     requestTimeout: CONTROL_LIMITS.requestMs,
     forceCloseConnections: true,
+    // The guard refuses a request without one with a code; Node.js would answer with nothing but a status.
+    http: { requireHostHeader: false },
     return503OnClosing: false,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: CONTROL_LIMITS.modelIdCharsMax },
@@ -135,6 +164,7 @@ function sendProblem(context: ControlContext, error: unknown, request: FastifyRe
     })
   }
   const known = fabricErrorOf(error)
+  context.metrics.refused(request, known?.code ?? 'CF_CONTROL_INTERNAL')
   const route = request.routeOptions.url ?? 'none'
   if (known !== undefined) context.log.debug('request_refused', { route, code: known.code })
   else if (!reply.raw.destroyed) context.log.error('request_failed', { route, ...errorFields(error) })
@@ -163,6 +193,8 @@ async function stop(server: FastifyInstance, context: ControlContext, drain: Abo
   drain.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN'))
   const deadlineMs = context.clock.nowMs() + CONTROL_LIMITS.drainMs
   while (context.seats.taken > 0 && context.clock.nowMs() < deadlineMs) await context.clock.sleep(10)
+  // What has settled meanwhile is written down; what has not is found again at the next start.
+  context.limits.sweep()
   await server.close()
 }
 

@@ -33,4 +33,14 @@ CREATE TABLE log_proposal (key BLOB PRIMARY KEY, first INTEGER NOT NULL, last IN
 CREATE TABLE log_snapshot (entry_index INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT;
 `
 
-export const MIGRATIONS: readonly string[] = [VERSION_1]
+/** Budgets of API keys: `day` counts days since the epoch, and -1 is the row of all time; a nonce is a decimal u64. */
+const VERSION_2 = `
+CREATE TABLE key_hold (
+  id TEXT PRIMARY KEY, key TEXT NOT NULL, amount INTEGER NOT NULL, day INTEGER NOT NULL, nonce TEXT
+) STRICT;
+CREATE TABLE key_spent (
+  key TEXT NOT NULL, day INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (key, day)
+) STRICT, WITHOUT ROWID;
+`
+
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2]

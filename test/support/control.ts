@@ -1,36 +1,48 @@
 /** A control plane on a free loopback port over the fake app, and the plainest ways to talk to it. */
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
-import type { ControlBounds } from '../../node/control/context.ts'
-import type { GuardOptions } from '../../node/control/guard.ts'
-import { type Control, startControl } from '../../node/control/server.ts'
+import type { ControlPorts } from '../../node/control/context.ts'
+import { type Control, type ControlOptions, startControl } from '../../node/control/server.ts'
+import type { ApiKeys } from '../../node/runtime/access.ts'
 import { systemClock, systemRandom } from '../../node/runtime/system.ts'
 import { createLogger } from '../../node/runtime/telemetry.ts'
+import { keyFile, MemoryUsage, WatchedApp } from './access.ts'
 import { createFakeApp, type FakeApp } from './fake-app.ts'
 
 export const ADMIN_KEY = 'ad'.repeat(32)
-export type TestControl = { readonly app: FakeApp; readonly control: Control; readonly url: string }
+export type TestControl = {
+  readonly app: FakeApp
+  readonly control: Control
+  readonly url: string
+  readonly keys: ApiKeys
+  readonly watched: WatchedApp
+}
 
+export const CONTROL_OPTIONS: ControlOptions = {
+  ...{ host: '127.0.0.1', port: 0, allowedHosts: [], allowedOrigins: [], apiKey: undefined, adminKey: ADMIN_KEY },
+  ...{ keyRate: null, openJobsPerKey: 64, openJobsMax: 256, metrics: true },
+}
+
+/** @param ports  in place of those that a test makes: what outlives a restart, a clock */
 export async function withControl(
   work: (context: TestControl) => Promise<void>,
-  options: Partial<GuardOptions> & { readonly bounds?: Partial<ControlBounds> } = {},
+  options: Partial<ControlOptions> = {},
+  ports: Partial<Omit<ControlPorts, 'app' | 'node'>> & {
+    readonly app?: FakeApp
+    readonly watched?: WatchedApp
+  } = {},
 ): Promise<void> {
-  const app = createFakeApp()
+  const { app = createFakeApp(), watched = new WatchedApp(app), ...given } = ports
+  const keys = given.keys ?? keyFile()
   const control = await startControl(
+    { ...CONTROL_OPTIONS, ...options, bounds: { outcomeWaitMs: 100, ...options.bounds } },
     {
-      host: '127.0.0.1',
-      port: 0,
-      allowedHosts: [],
-      allowedOrigins: [],
-      apiKey: undefined,
-      adminKey: ADMIN_KEY,
-      ...options,
-      bounds: { outcomeWaitMs: 100, ...options.bounds },
+      ...{ clock: systemClock, random: systemRandom, log: createLogger('silent'), usage: new MemoryUsage() },
+      ...{ ...given, app: watched.app, node: watched, keys },
     },
-    { app, clock: systemClock, random: systemRandom, log: createLogger('silent') },
   )
   try {
-    await work({ app, control, url: control.address })
+    await work({ app, control, url: control.address, keys, watched })
   } finally {
     await control.stop()
   }

@@ -1,11 +1,13 @@
 /** Settings: flag, environment, file, default, in this order; wrong ones name their source. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FabricError } from '../../../core/errors.ts'
-import { apiAddress, type Flags, loadConfig } from '../../../node/config.ts'
+import { apiAddress, explainConfig, type Flags, loadConfig, nearest } from '../../../node/config.ts'
 import { type Environment, pathsOf } from '../../../node/paths.ts'
+import { flagOf, SETTINGS, variableOf } from '../../../node/settings.ts'
+import { runCommand } from '../../support/cli.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 function homeWith(toml?: string): string {
@@ -77,6 +79,12 @@ test('every setting refuses what it cannot mean', () => {
     slots: ['0', '257'],
     gpu: ['yes', 'CUDA', ''],
     logLevel: ['loud', ''],
+    embeddingModel: ['', 'a b'],
+    requireKey: ['', 'yes', 'TRUE', '1'],
+    openJobs: ['0', '257', 'none', ''],
+    openJobsPerKey: ['0', '257', ''],
+    keyRate: ['0', '-1', '1.5', 'None', '1000000', ''],
+    metrics: ['on', ''],
     allowedHosts: ['a b', 'http://a', ''],
     allowedOrigins: ['*', 'null', 'example.com', 'https://a.example/', 'https://a.example/path'],
   }
@@ -84,6 +92,72 @@ test('every setting refuses what it cannot mean', () => {
     for (const value of values)
       assert.is(faultOf(() => load(home, { [name]: value }))['source'], 'flag', `${name} ${value}`)
   }
+})
+
+test('a misspelt key is refused with the one that was meant, and one that is like none without', () => {
+  const expected = (toml: string): unknown => faultOf(() => load(homeWith(toml)))['expected']
+  assert.is(expected('openjobs = 1\n'), 'a known key, perhaps open_jobs')
+  assert.is(expected('alow_hosts = []\n'), 'a known key, perhaps allow_host')
+  assert.is(expected('log-level = "info"\n'), 'a known key, perhaps log_level')
+  assert.is(expected('colour = "red"\n'), 'a known key')
+  assert.is(nearest('', ['a']), undefined)
+})
+
+test('a misspelt variable is warned about; one of something else is left alone', () => {
+  const { warnings } = load(
+    homeWith(),
+    {},
+    { CFAB_OPENJOBS: '1', CFAB_SOMETHING_ELSE: 'x', CFAB_HOME: '/x', PORT: '1' },
+  )
+  assert.equal(warnings, ['the variable CFAB_OPENJOBS is not known; CFAB_OPEN_JOBS is the nearest that is'])
+})
+
+test('a file that others may write is warned about', () => {
+  const home = homeWith('port = 1\n')
+  const file = join(home, 'config.toml')
+  chmodSync(file, 0o644)
+  assert.equal(load(home).warnings, [])
+  for (const mode of [0o664, 0o646]) {
+    chmodSync(file, mode)
+    assert.match(load(home).warnings.join(), `others may write ${file}`)
+  }
+})
+
+test('every setting is told with its value, what it may be, and who said so', () => {
+  const home = homeWith('open_jobs = 100\nkey_rate = "none"\nport = 1\n')
+  const sources = { flags: { home, host: '::1' }, env: { CFAB_PORT: '2', CFAB_REQUIRE_KEY: 'true' }, cwd: '/' }
+  const told = explainConfig(sources)
+  const byKey = Object.fromEntries(told.map(({ key, value, source }) => [key, [value, source]]))
+  assert.equal(byKey['host'], ['::1', 'flag --host'])
+  assert.equal(byKey['port'], [2, 'environment CFAB_PORT'])
+  assert.equal(byKey['require_key'], [true, 'environment CFAB_REQUIRE_KEY'])
+  assert.equal(byKey['open_jobs'], [100, `file ${join(home, 'config.toml')}`])
+  assert.equal(byKey['key_rate'], [null, `file ${join(home, 'config.toml')}`])
+  assert.equal(byKey['embedding_model'], ['use-lite-en', 'default'])
+  assert.is(told.length, Object.keys(SETTINGS).length)
+  assert.ok(told.every(({ expected }) => expected !== ''))
+})
+
+test('every setting can be said as a flag of start, a variable and a line of the file', async () => {
+  const { out } = await runCommand(['start', '--help'], { cwd: '/' })
+  for (const setting of Object.values(SETTINGS)) {
+    assert.match(flagOf(setting), /^--[a-z-]+$/)
+    assert.match(variableOf(setting), /^CFAB_[A-Z_]+$/)
+    assert.match(out, new RegExp(`${flagOf(setting)}\\b`), setting.key)
+  }
+})
+
+test('config show and config path say it on the command line, with no secret', async () => {
+  const home = homeWith('open_jobs = 100\n')
+  const cli = (...argv: string[]) => runCommand(argv, { cwd: '/', env: { CFAB_HOME: home } })
+  const shown = await cli('config', 'show')
+  assert.is(shown.status, 0)
+  assert.match(shown.out, /open_jobs +100 +file .*config\.toml +1 to 256/)
+  const { file, settings } = JSON.parse((await cli('config', 'show', '--json')).out)
+  assert.equal([file, settings.length], [join(home, 'config.toml'), Object.keys(SETTINGS).length])
+  assert.is((await cli('config', 'path')).out, `${join(home, 'config.toml')}\n`)
+  writeFileSync(join(home, 'config.toml'), 'openjobs = 1\n')
+  assert.is((await cli('config', 'show')).status, 78)
 })
 
 test('a config file with a typo, a table or broken TOML is refused', () => {

@@ -19,7 +19,7 @@ function jobId(): JobId {
 }
 
 function handleOf(progress: (signal: AbortSignal) => AsyncIterable<JobProgress>): JobHandle {
-  return { id: ID, promptTokens: 1, repeated: false, progress }
+  return { id: ID, promptTokens: 1, repeated: false, verifiable: true, progress }
 }
 
 async function namesOf(events: AsyncIterable<JobProgress>): Promise<readonly string[]> {

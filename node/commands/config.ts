@@ -1,0 +1,47 @@
+/** `cfab-node config`: every setting, what it is, who said so, what it may be; and where the file is. There are no secrets in it. */
+import type { Command } from 'commander'
+import { type ConfigSources, explainConfig, loadConfig } from '../config.ts'
+import type { Settings } from '../settings.ts'
+import { type Json, type NodeFlags, nodeFlags, type Run } from './flags.ts'
+import type { Io } from './io.ts'
+import { columns, json } from './print.ts'
+
+export function addConfig(program: Command, run: Run): void {
+  const config = program.command('config').description('settings: flags before CFAB_* variables before config.toml')
+  nodeFlags(config.command('show'))
+    .description('every setting with its value and where that comes from')
+    .option('--json', 'as JSON')
+    .action((flags: NodeFlags & Json) => run(async (io) => showConfig(flags, io)))
+  nodeFlags(config.command('path'))
+    .description('where config.toml is looked for')
+    .action((flags: NodeFlags) =>
+      run(async (io) => {
+        io.out(`${loadConfig(sourcesOf(flags, io)).paths.configFile}\n`)
+        return 0
+      }),
+    )
+}
+
+function showConfig(flags: NodeFlags & Json, io: Io): number {
+  const sources = sourcesOf(flags, io)
+  const { paths, warnings } = loadConfig(sources)
+  const settings = explainConfig(sources)
+  if (flags.json === true) {
+    io.out(json({ file: paths.configFile, data: paths.data, warnings, settings }))
+    return 0
+  }
+  const rows = settings.map(({ key, value, source, expected }) => [key, valueText(value), source, expected])
+  io.out(columns([['SETTING', 'VALUE', 'FROM', 'ALLOWED'], ...rows]))
+  for (const warning of warnings) io.err(`warning: ${warning}\n`)
+  return 0
+}
+
+/** As a line of config.toml would have it, but for `none`, which is null elsewhere. */
+function valueText(value: Settings[keyof Settings]): string {
+  if (value === null) return 'none'
+  return typeof value === 'object' ? value.join(',') || '-' : String(value)
+}
+
+function sourcesOf({ home, host, port }: NodeFlags, io: Io): ConfigSources {
+  return { flags: { home, host, port }, env: io.env, cwd: io.cwd }
+}

@@ -1,0 +1,43 @@
+/** What the node tells its control plane for limits, metrics and status. */
+import type { PeerId } from '../core/ids.ts'
+import { type LogState, nonceKey } from '../core/log/state.ts'
+import type { Coordinator } from './jobs/coordinator.ts'
+import type { ModelRunner } from './jobs/runner.ts'
+import type { NodeGauges } from './runtime/access.ts'
+
+export type GaugePorts = {
+  readonly user: PeerId
+  readonly state: () => LogState
+  readonly coordinator: Pick<Coordinator, 'openCount'>
+  readonly runner: ModelRunner
+  readonly rejects: RejectCounts
+}
+
+/** Reasons that are counted apart; they are words of the code, and this holds even if one day they are not. */
+const REASON_COUNT_MAX = 64
+const OTHER = 'other'
+
+export class RejectCounts {
+  readonly #counts = new Map<string, number>()
+
+  count(reason: string): void {
+    const name = this.#counts.has(reason) || this.#counts.size < REASON_COUNT_MAX ? reason : OTHER
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
+  }
+
+  get all(): ReadonlyMap<string, number> {
+    return this.#counts
+  }
+}
+
+export function nodeGauges({ user, state, coordinator, runner, rejects }: GaugePorts): NodeGauges {
+  return {
+    openJobs: () => coordinator.openCount,
+    jobOfNonce: (nonce) => state().nonces.get(nonceKey(user, nonce)),
+    slots: () => ({
+      busy: runner.models.reduce((sum, { running }) => sum + running, 0),
+      total: runner.models.reduce((sum, { loaded }) => sum + (loaded?.slotCount ?? 0), 0),
+    }),
+    rejects: () => rejects.all,
+  }
+}
