@@ -31,6 +31,8 @@ export type HostEvent =
 export type HostPorts = { readonly clock: Clock; readonly onEvent: (event: HostEvent) => void }
 
 const NS_PER_MS = 1_000_000n
+/** Hosts that a first load may cost. */
+const LOAD_ATTEMPTS_MAX = 3
 const WATCHES_PER_SILENCE = 4
 
 export class HostSupervisor {
@@ -77,7 +79,24 @@ export class HostSupervisor {
     this.#refuseClosed()
     if (epoch !== this.#epoch) throw new FabricError('CF_WORKER_HOST_LOST')
     this.#request = request
-    return this.#bringUp(epoch, request)
+    return this.#firstUp(epoch, request)
+  }
+
+  /**
+   * A host may be killed while it loads, by a machine that is short of memory for a moment; a file that kills its host does so each time.
+   *
+   * @throws CF_MODEL_LOAD_FAILED, reason `host_lost`, when every attempt ended like that
+   */
+  async #firstUp(epoch: number, request: LoadRequest): Promise<LoadedModel> {
+    for (;;) {
+      try {
+        return await this.#bringUp(epoch, request)
+      } catch (error) {
+        if (!isHostLost(error) || this.#attempt + 1 >= LOAD_ATTEMPTS_MAX || this.#isOver(epoch)) throw error
+        if (!(await this.#sleep(this.#backoffMs())) || this.#isOver(epoch)) throw error
+        this.#attempt += 1
+      }
+    }
   }
 
   /** @throws FabricError CF_MODEL_UNKNOWN when none was loaded; CF_CONTROL_SHUTTING_DOWN */
@@ -211,4 +230,8 @@ export class HostSupervisor {
       },
     )
   }
+}
+
+function isHostLost(error: unknown): boolean {
+  return error instanceof FabricError && error.code === 'CF_MODEL_LOAD_FAILED' && error.detail['reason'] === 'host_lost'
 }

@@ -12,6 +12,7 @@ import type { HostState } from '../../node/hosts/supervisor.ts'
 import { type Answer, answerOf, GREEDY, LLAMA, NEVER, promptOf } from '../support/ask-backend.ts'
 import { codeOf } from '../support/error-code.ts'
 import { closeHosts, createHost, TINY_LOAD } from '../support/host.ts'
+import { childrenOf } from '../support/spawned-node.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { within } from '../support/within.ts'
 
@@ -203,6 +204,43 @@ test(
     assert.ok((await repeated(2)) < without)
     assert.ok((await repeated(-2)) > without * 2)
     await backend.close()
+  }),
+)
+
+/** Kills the next compute host as soon as it is there, while it still loads. */
+async function killNext(known: Set<number>): Promise<void> {
+  for (;;) {
+    const fresh = childrenOf(process.pid).filter((pid) => !known.has(pid) && commandOf(pid).includes('models/host'))
+    for (const pid of fresh) known.add(pid)
+    for (const pid of fresh) process.kill(pid, 'SIGKILL')
+    if (fresh.length > 0) return
+    await wait(5)
+  }
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+test(
+  'a host that is killed during its first load is started again; the third death is the end of it',
+  within(30_000, async () => {
+    const { backend } = createHost(SETTINGS)
+    const known = new Set(childrenOf(process.pid))
+    const loading = backend.load(TINY_LOAD)
+    await killNext(known)
+    await loading
+    assert.is((await ask(backend, CAPITAL)).text, 'The capital of France is Paris.')
+    await backend.close()
+    const other = createHost(SETTINGS).backend
+    const failing = codeOf(other.load(TINY_LOAD))
+    for (const _ of [1, 2, 3]) await killNext(known)
+    assert.is(await failing, 'CF_MODEL_LOAD_FAILED')
+    await other.close()
   }),
 )
 
