@@ -7,10 +7,21 @@ const U16_MAX = 0xffff
 const U32_MAX = 0xffff_ffff
 const U64_MAX = 0xffff_ffff_ffff_ffffn
 
+const NO_DIGIT = 255
+const HEX_VALUES = valuesOf(HEX_DIGITS)
+const BASE32_VALUES = valuesOf(BASE32_DIGITS)
 const HEX_PAIRS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const encoder = new TextEncoder()
 // ignoreBOM keeps a leading U+FEFF: dropping it would give two byte strings one text.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The value of each ASCII character as a digit. */
+function valuesOf(digits: string): Uint8Array {
+  return Uint8Array.from({ length: 128 }, (_, code) => {
+    const value = digits.indexOf(String.fromCharCode(code))
+    return value < 0 ? NO_DIGIT : value
+  })
+}
 
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
@@ -34,9 +45,9 @@ export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0) return undefined
   const bytes = new Uint8Array(text.length / 2)
   for (let index = 0; index < bytes.length; index += 1) {
-    const high = HEX_DIGITS.indexOf(text.charAt(2 * index))
-    const low = HEX_DIGITS.indexOf(text.charAt(2 * index + 1))
-    if (high < 0 || low < 0) return undefined
+    const high = HEX_VALUES[text.charCodeAt(2 * index)] ?? NO_DIGIT
+    const low = HEX_VALUES[text.charCodeAt(2 * index + 1)] ?? NO_DIGIT
+    if (high === NO_DIGIT || low === NO_DIGIT) return undefined
     bytes[index] = high * 16 + low
   }
   return bytes
@@ -64,8 +75,8 @@ export function fromBase32(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(Math.floor((text.length * 5) / 8))
   let [buffer, bitCount, offset] = [0, 0, 0]
   for (let index = 0; index < text.length; index += 1) {
-    const digit = BASE32_DIGITS.indexOf(text.charAt(index))
-    if (digit < 0) return undefined
+    const digit = BASE32_VALUES[text.charCodeAt(index)] ?? NO_DIGIT
+    if (digit === NO_DIGIT) return undefined
     buffer = (buffer << 5) | digit
     bitCount += 5
     if (bitCount < 8) continue
@@ -94,6 +105,19 @@ export function compareBytes(left: Uint8Array, right: Uint8Array): number {
 
 export function utf8(text: string): Uint8Array {
   return encoder.encode(text)
+}
+
+/** Beginnings that were asked for before: the domains are words of this code, and hashing one costs less than encoding it. */
+const domainHeads = new Map<string, Uint8Array>()
+const DOMAIN_HEADS_MAX = 256
+
+/** "cfab/<domain>/v1" || 0x00: what separates the hashes and signatures of one domain from those of all others. Never written to. */
+export function domainHead(domain: string): Uint8Array {
+  const known = domainHeads.get(domain)
+  if (known !== undefined) return known
+  const head = utf8(`cfab/${domain}/v1\0`)
+  if (domainHeads.size < DOMAIN_HEADS_MAX) domainHeads.set(domain, head)
+  return head
 }
 
 /** @returns undefined when the bytes are not UTF-8 */

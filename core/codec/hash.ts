@@ -1,8 +1,6 @@
 /** SHA-256 (FIPS 180-4) by node:crypto; hash.noble.ts takes its place in a browser, chosen by `imports` of package.json. */
 import { hash } from 'node:crypto'
-import { concatBytes, utf8 } from './bytes.ts'
-
-const SEPARATOR = new Uint8Array(1)
+import { concatBytes, domainHead } from './bytes.ts'
 
 /** Hashes the concatenation of the parts; callers prefix lengths where parts could shift. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -13,5 +11,5 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
 
 /** SHA-256("cfab/<domain>/v1" || 0x00 || parts...): a hash of one domain never equals one of another. */
 export function domainHash(domain: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  return sha256(utf8(`cfab/${domain}/v1`), SEPARATOR, ...parts)
+  return sha256(domainHead(domain), ...parts)
 }

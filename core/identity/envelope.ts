@@ -1,6 +1,5 @@
 /** Envelopes: a type, body bytes and one signature over both, bound to one swarm (in the manner of DSSE). */
-import { signBytes, verifyBytes } from '#core/ed25519'
-import { concatBytes, utf8 } from '../codec/bytes.ts'
+import { concatBytes, domainHead } from '../codec/bytes.ts'
 import { decodeWire, encodeWire, type Wire } from '../codec/canonical.ts'
 import type { BodyCodec } from '../codec/schema.ts'
 import { digestBytes, keyOf, type PeerId, type SwarmId } from '../ids.ts'
@@ -8,6 +7,7 @@ import { invariant } from '../invariant.ts'
 import { LIMITS } from '../limits.ts'
 import { accept, reject, type Validation } from '../validation.ts'
 import { admitKey, type KeyPair } from './keys.ts'
+import { signOnce, verifyOnce } from './signatures.ts'
 
 export type Envelope = {
   readonly type: string
@@ -28,7 +28,6 @@ export type Opened<T> = {
 const VERSION = 1
 const KEY_BYTES = 32
 const SIGNATURE_BYTES = 64
-const SEPARATOR = new Uint8Array(1)
 /** A type holds no zero byte, so the separator ends it and no type is another's beginning. */
 const TYPE = /^[a-z0-9-]{1,32}$/
 /** Most that an envelope adds to its body: array and version 2, type 2 + 32, length of the body 5, key 2 + 32, signature 2 + 64. */
@@ -37,11 +36,11 @@ export const ENVELOPE_OVERHEAD_BYTES = 141
 /** "cfab/<type>/v1" || 0x00 || swarmId || body: a signature for one type or swarm says nothing in another. */
 export function signedBytes(type: string, swarmId: SwarmId, body: Uint8Array): Uint8Array {
   invariant(TYPE.test(type), 'an envelope type is a short lowercase word')
-  return concatBytes(utf8(`cfab/${type}/v1`), SEPARATOR, digestBytes(swarmId), body)
+  return concatBytes(domainHead(type), digestBytes(swarmId), body)
 }
 
 export function seal(type: string, swarmId: SwarmId, body: Uint8Array, key: KeyPair): Envelope {
-  return { type, body, signer: key.peer, signature: signBytes(key.seed, signedBytes(type, swarmId, body)) }
+  return { type, body, signer: key.peer, signature: signOnce(key.seed, signedBytes(type, swarmId, body)) }
 }
 
 /** [1, type, body, signer's key, signature] */
@@ -77,7 +76,7 @@ export function openEnvelope(
   const admitted = admitKey(key)
   if (admitted.action !== 'accept') return admitted
   if (signature.length !== SIGNATURE_BYTES) return reject('signature_malformed')
-  if (!verifyBytes(key, signedBytes(type, swarmId, body), signature)) return reject('signature_invalid')
+  if (!verifyOnce(key, signedBytes(type, swarmId, body), signature)) return reject('signature_invalid')
   return accept({ type, body, signer: admitted.value, signature })
 }
 

@@ -5,8 +5,8 @@
  *
  * @see docs/PROTOCOL.md#votes-and-certificates
  */
-import { verifyBytes } from '#core/ed25519'
 import { concatBytes } from '../codec/bytes.ts'
+import { verifyOnce } from '../identity/signatures.ts'
 import { keyOf, type PeerId, type SwarmId } from '../ids.ts'
 import { invariant } from '../invariant.ts'
 import { accept, reject, type Validation } from '../validation.ts'
@@ -82,7 +82,7 @@ export function checkCertificate(
   const split = voters.map((_, place) => signatures.slice(place * SIGNATURE_BYTES, (place + 1) * SIGNATURE_BYTES))
   const message = statementBytes(swarmId, statement)
   const forged = voters.findIndex(
-    (voter, place) => !verifyBytes(keyOf(voter), message, split[place] ?? new Uint8Array()),
+    (voter, place) => !verifyOnce(keyOf(voter), message, split[place] ?? new Uint8Array()),
   )
   if (forged >= 0) return reject('signature_invalid', `signatures[${forged}]`)
   return accept({ statement, bitmap, signatures: split })

@@ -3,9 +3,9 @@
  *
  * @see docs/PROTOCOL.md#votes-and-certificates
  */
-import { signBytes, verifyBytes } from '#core/ed25519'
 import { concatBytes, u16be, u32be, u64be, utf8 } from '../codec/bytes.ts'
 import type { KeyPair } from '../identity/keys.ts'
+import { signOnce, verifyOnce } from '../identity/signatures.ts'
 import { type Digest, digestBytes, digestOf, keyOf, type PeerId, peerIdOf, type SwarmId } from '../ids.ts'
 import { accept, reject, type Validation } from '../validation.ts'
 import type { ValidatorSet } from './validators.ts'
@@ -74,7 +74,7 @@ export function subjectKey({ kind, epoch, setHash, subject, attempt, index }: To
 
 /** Signs a statement. The caller stores the vote on disk before it leaves the process. */
 export function castVote(swarmId: SwarmId, statement: Statement, key: KeyPair): CheckedVote {
-  return checked({ voter: key.peer, statement, signature: signBytes(key.seed, statementBytes(swarmId, statement)) })
+  return checked({ voter: key.peer, statement, signature: signOnce(key.seed, statementBytes(swarmId, statement)) })
 }
 
 /** Checks set, membership and signature, cheapest first. */
@@ -83,7 +83,7 @@ export function checkVote(swarmId: SwarmId, set: ValidatorSet, vote: Vote): Vali
   if (statement.setHash !== set.hash || statement.epoch !== set.epoch) return reject('vote_subject_mismatch', 'setHash')
   if (!set.keys.includes(voter)) return reject('voter_not_in_set')
   if (signature.length !== SIGNATURE_BYTES) return reject('signature_malformed')
-  return verifyBytes(keyOf(voter), statementBytes(swarmId, statement), signature)
+  return verifyOnce(keyOf(voter), statementBytes(swarmId, statement), signature)
     ? accept(checked(vote))
     : reject('signature_invalid')
 }
