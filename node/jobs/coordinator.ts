@@ -2,17 +2,21 @@
 import { FabricError } from '../../core/errors.ts'
 import { openAs } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
-import type { Digest, JobId, PeerId, UserId } from '../../core/ids.ts'
+import { type Digest, type JobId, type PeerId, type UserId, userAccount } from '../../core/ids.ts'
 import { admitJob } from '../../core/job/admission.ts'
-import type { Effect, HoldRecord, Job } from '../../core/job/job.ts'
+import type { Effect, HoldRecord, Job, Phase } from '../../core/job/job.ts'
 import { encodeJob, parseJob } from '../../core/job/journal.ts'
-import type { ModelFacts } from '../../core/job/judge.ts'
+import { isModelFor, type ModelFacts } from '../../core/job/judge.ts'
+import { spendable } from '../../core/ledger/account.ts'
+import { quote } from '../../core/ledger/pricing.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import {
   type Intent,
   intentCodec,
   intentFault,
+  isPayloadOf,
   jobIdOf,
+  type Payload,
   payloadCodec,
   payloadCommitment,
 } from '../../core/log/intent.ts'
@@ -22,9 +26,13 @@ import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
 import type { Clock, Ledger, PeerTransport, Random, Store, StoreWrite } from '../runtime/ports.ts'
 import { Execution } from './execution.ts'
 import { FeedShelf } from './feed-shelf.ts'
+import type { Preparations } from './prepare.ts'
 import { refusalError } from './refusals.ts'
 import { Settler } from './settler.ts'
 import { Voting } from './voting.ts'
+
+/** Phases in which an order to work may still come. */
+const BEFORE_OUTPUT: ReadonlySet<Phase> = new Set(['admitted', 'proposed', 'assigned', 'executing'])
 
 export type CoordinatorPorts = {
   readonly key: KeyPair
@@ -39,6 +47,8 @@ export type CoordinatorPorts = {
   readonly fatal: (error: unknown) => void
   /** Reports what a peer did wrong: counted, never shown with the peer's own text. */
   readonly misbehaved: (peer: PeerId, reason: string) => void
+  /** Absent: every generation begins with its order. */
+  readonly preparations?: Preparations
 }
 
 export type CoordinatorOptions = LoopOptions & {
@@ -71,6 +81,9 @@ export class Coordinator {
         this.feeds.changed(before, after, ports.clock.nowMs())
         if (isStopped(after) && !isStopped(before)) this.#execution.halt(after.id)
         if (after.phase === 'settled') this.#execution.forget(after.id)
+        if (BEFORE_OUTPUT.has(after.phase)) return
+        ports.preparations?.drop(after.id)
+        this.#execution.recall(after.id)
       },
       fatal: ports.fatal,
     })
@@ -93,6 +106,7 @@ export class Coordinator {
 
   stop(): void {
     this.#loop.stop()
+    this.#execution.recall()
   }
 
   job(id: JobId): Job | undefined {
@@ -113,34 +127,56 @@ export class Coordinator {
    *
    * @param envelope  a sealed `intent`
    * @param payload   the bytes that its commitment names
-   * @throws FabricError CF_IDENTITY_SIGNATURE_INVALID, CF_JOB_*, CF_LEDGER_*, CF_MODEL_UNKNOWN; nothing was written then
+   * @throws FabricError CF_IDENTITY_SIGNATURE_INVALID, CF_JOB_*, CF_LEDGER_*, CF_MODEL_UNKNOWN, CF_MODEL_UNSUPPORTED; nothing was written then
    */
   async submit(envelope: Uint8Array, payload: Uint8Array): Promise<Submitted> {
-    const { ledger, state, facts } = this.#ports
+    const { state, facts } = this.#ports
     this.#loop.admit()
     const opened = openAs(intentCodec, envelope, state().swarmId)
     if (opened.action !== 'accept') throw new FabricError('CF_IDENTITY_SIGNATURE_INVALID', { reason: opened.reason })
     const { value: intent, signer, body } = opened.value
     const fault = intentFault(intent)
     if (fault !== undefined) throw new FabricError('CF_JOB_INVALID', { field: fault })
-    // Known to the protocol and not run yet: refused before its hold, not by every worker after it.
-    if (intent.sampling.kind !== 'gumbel-v1') throw new FabricError('CF_JOB_INVALID', { field: 'sampling' })
-    if (facts(intent.modelDigest) === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
-    if (payloadCommitment(payload) !== intent.payloadCommitment || payloadCodec.decode(payload).action !== 'accept') {
+    const model = facts(intent.modelDigest)
+    if (model === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
+    if (!isModelFor(intent, model)) throw new FabricError('CF_MODEL_UNSUPPORTED', { task: intent.task })
+    const words = payloadCodec.decode(payload)
+    const isNamed = payloadCommitment(payload) === intent.payloadCommitment
+    if (words.action !== 'accept' || !isNamed || !isPayloadOf(intent, words.value))
       throw new FabricError('CF_JOB_INVALID', { field: 'payload' })
-    }
     const id = jobIdOf(state().swarmId, body)
-    let job: Job | undefined
-    const applied = await ledger.append('hold', envelope, (entry) => {
-      job = this.#admitted(id, signer, intent, envelope, entry)
-      return [jobRow(job), { table: 'payload', id, bytes: payload }]
-    })
-    if (applied.status === 'refused') {
-      if (applied.reason === 'job_exists') return { id, repeated: true }
-      throw refusalError(applied)
+    try {
+      // In a swarm of one process its worker is here whoever is drawn.
+      if (state().genesis.local && this.#canPay(signer, intent))
+        this.#ports.preparations?.begin({ jobId: id, intent, payload: words.value, workers: [this.#ports.key.peer] })
+      let job: Job | undefined
+      const applied = await this.#ports.ledger.append('hold', envelope, (entry) => {
+        job = this.#admitted(id, signer, intent, envelope, entry)
+        this.#begin(job, words.value)
+        return [jobRow(job), { table: 'payload', id, bytes: payload }]
+      })
+      if (applied.status === 'refused') {
+        if (applied.reason === 'job_exists') return { id, repeated: true }
+        throw refusalError(applied)
+      }
+      if (job !== undefined) this.#adopt(job)
+      return { id, repeated: false }
+    } finally {
+      if (this.#loop.job(id) === undefined) this.#ports.preparations?.drop(id)
     }
-    if (job !== undefined) this.#adopt(job)
-    return { id, repeated: false }
+  }
+
+  #canPay(user: UserId, intent: Intent): boolean {
+    const { state, clock } = this.#ports
+    const account = state().accounts.get(userAccount(user))
+    return (
+      account !== undefined && spendable(account, BigInt(clock.nowMs())) >= quote(state().genesis.prices, intent).hold
+    )
+  }
+
+  /** What is left until the first token is for the disk and the validators, and the engine need not wait for those. */
+  #begin({ id, intent, draw }: Job, payload: Payload): void {
+    this.#ports.preparations?.begin({ jobId: id, intent, payload, workers: draw.ranked.slice(0, intent.replicas) })
   }
 
   #adopt(job: Job): void {
@@ -177,6 +213,7 @@ export class Coordinator {
       case 'vote-settlement':
         return this.#voting.settlement(job, signal)
       case 'log-assignment':
+        this.#execution.ahead(job)
         return this.#settler.logAssignment(job)
       case 'log-results':
         return this.#settler.logResults(job)

@@ -1,14 +1,15 @@
 /** Everything a coordinator asks of workers: offers, execution streams, reveals. */
-
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { idsFromBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import { encodeEnvelope, openAs, seal, sealAs } from '../../core/identity/envelope.ts'
 import type { JobId, PeerId, SwarmId } from '../../core/ids.ts'
-import type { Effect, Job, JobEvent } from '../../core/job/job.ts'
+import type { AssignedJob, Effect, ExecutingJob, Job, JobEvent } from '../../core/job/job.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
 import { executeCodec, offerCodec, revealRequestCodec, stopCodec } from '../../core/job/proposal.ts'
 import { summarise } from '../../core/latency/summary.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
+import { payloadCodec } from '../../core/log/intent.ts'
 import { deliveryCodec } from '../../core/receipt/receipt.ts'
 import {
   type Commitment,
@@ -23,11 +24,19 @@ import type { PeerStream } from '../runtime/ports.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
 import type { FeedShelf } from './feed-shelf.ts'
 import { steer } from './frames.ts'
-import { type ReadStream, readReplica } from './reader.ts'
+import { type ReadStream, readReplica, type TokenPart } from './reader.ts'
 import { taken } from './taken.ts'
 
 type ExecuteEffect = Effect & { readonly type: 'execute' }
 type RevealEffect = Effect & { readonly type: 'reveal' }
+
+type Early = {
+  readonly recall: AbortController
+  /** What the machine could not note yet. */
+  readonly told: readonly JobEvent[]
+  tell: (event: JobEvent) => void
+  performed: Promise<Performed> | undefined
+}
 
 export class Execution {
   readonly #options: { readonly requestMs: number }
@@ -36,6 +45,8 @@ export class Execution {
   /** Open execution streams by job, so that a client that hangs up can stop them. */
   readonly #streams = new Map<JobId, Set<PeerStream>>()
   readonly #stopped = new Set<JobId>()
+  /** Orders that went out while the log was writing, by job and replica. */
+  readonly #ahead = new Map<string, Early>()
   /** Jobs whose journal has the stop: a stream that opens later is told at once. */
   readonly #halted = new Set<JobId>()
 
@@ -70,6 +81,9 @@ export class Execution {
   }
 
   async offer(job: Job, peer: PeerId, signal: AbortSignal): Promise<Performed> {
+    // Peers beyond the first R work only if one of those does not: they are asked a turn later, and most often not at all.
+    if (job.draw.ranked.indexOf(peer) >= job.intent.replicas) await nextTurn()
+    if (signal.aborted) return { events: [], journaled: false }
     const { transport, clock, state } = this.#ports
     const body = offerCodec.encode({ intent: job.intentEnvelope, attempt: job.attempt })
     const deadlineMs = Math.min(this.#options.requestMs, job.timing.answerMs)
@@ -85,6 +99,37 @@ export class Execution {
     }
   }
 
+  /**
+   * Gives the workers their order while the log writes the assignment.
+   *
+   * Why before it is there: a certificate is all that a worker asks for, and the row of the proposal and the votes on it are on disk, so
+   * after a crash the same assignment is certified and logged again, and the job's seed makes the same tokens. What a replica commits
+   * to waits for `execute`; an edge whose assignment the log refuses has shown tokens that nobody is paid for.
+   */
+  ahead(job: Job): void {
+    if (job.phase !== 'assigned') return
+    for (const [replica, worker] of assignmentOf(job.assignment).workers.entries()) {
+      const key = `${job.id}/${replica}`
+      if (this.#ahead.has(key)) continue
+      const [recall, told]: [AbortController, JobEvent[]] = [new AbortController(), []]
+      const early: Early = { recall, told, tell: (event) => void told.push(event), performed: undefined }
+      this.#ahead.set(key, early)
+      const effect: ExecuteEffect = { type: 'execute', replica, worker }
+      early.performed = this.#execute(job, effect, recall.signal, (event) => early.tell(event))
+      // Whoever takes it over hears of it.
+      early.performed.catch(() => undefined)
+    }
+  }
+
+  /** The job is past its output, or the node stops: what was ordered ahead and not taken over ends. @param id  absent: of every job */
+  recall(id?: JobId): void {
+    for (const [key, { recall }] of this.#ahead) {
+      if (id !== undefined && !key.startsWith(id)) continue
+      this.#ahead.delete(key)
+      recall.abort(new FabricError('CF_JOB_EXPIRED', { reason: 'recalled' }))
+    }
+  }
+
   async execute(
     job: Job,
     effect: ExecuteEffect,
@@ -92,6 +137,26 @@ export class Execution {
     tell: (event: JobEvent) => void,
   ): Promise<Performed> {
     if (job.phase !== 'executing') return { events: [], journaled: false }
+    const key = `${job.id}/${effect.replica}`
+    const early = this.#ahead.get(key)
+    this.#ahead.delete(key)
+    if (early?.performed === undefined) return this.#execute(job, effect, signal, tell)
+    const stop = (): void => early.recall.abort(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+    if (signal.aborted) stop()
+    early.tell = tell
+    for (const event of early.told) tell(event)
+    // A stop that came while there was no phase that could note it.
+    this.#obeyStop(job, tell)
+    return early.performed.finally(() => signal.removeEventListener('abort', stop))
+  }
+
+  async #execute(
+    job: AssignedJob | ExecutingJob,
+    effect: ExecuteEffect,
+    signal: AbortSignal,
+    tell: (event: JobEvent) => void,
+  ): Promise<Performed> {
     const { store, transport, random, clock, key, state } = this.#ports
     const { replica, worker } = effect
     const nonce = random.bytes(16)
@@ -109,13 +174,11 @@ export class Execution {
     try {
       stream = await transport.openStream(worker, 'job/execute', executeCodec.encode(order), { deadlineMs, signal })
       this.#opened(job.id, stream)
-      // Asked before there was a stream, or before a restart.
-      if (job.stop.length > 0 || this.#halted.has(job.id)) this.halt(job.id)
-      else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
+      this.#obeyStop(job, tell)
       const { swarmId } = state()
       const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }
-      const ports = { key, clock, random, tokenCountMax: job.intent.maxTokens }
-      const read = await readReplica(stream, start, ports, (ids, text) => this.#tokens(job, replica, ids, text, tell))
+      const ports = { key, clock, random, ...expected(job, payload) }
+      const read = await readReplica(stream, start, ports, (part) => this.#tokens(job, replica, part, tell))
       stream.end()
       return {
         events: [...this.#delivered(job, effect, read), { type: 'committed', replica, commitment: read.commitment }],
@@ -128,6 +191,13 @@ export class Execution {
     } finally {
       if (stream !== undefined) this.#streams.get(job.id)?.delete(stream)
     }
+  }
+
+  /** Asked before there was a stream, or before a restart. */
+  #obeyStop(job: AssignedJob | ExecutingJob, tell: (event: JobEvent) => void): void {
+    const isNoted = job.phase === 'executing' && job.stop.length > 0
+    if (isNoted || this.#halted.has(job.id)) this.halt(job.id)
+    else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
   }
 
   async reveal(job: Job, effect: RevealEffect, signal: AbortSignal): Promise<Performed> {
@@ -159,8 +229,8 @@ export class Execution {
   }
 
   /** The first replica that speaks is the one that the client hears; with `before` nobody is heard until the verdict. */
-  #tokens(job: Job, replica: number, ids: readonly number[], text: string, tell: (event: JobEvent) => void): void {
-    if (this.#feeds.tokens(job, replica, ids, text)) tell({ type: 'streaming', replica })
+  #tokens(job: Job, replica: number, part: TokenPart, tell: (event: JobEvent) => void): void {
+    if (this.#feeds.tokens(job, replica, part)) tell({ type: 'streaming', replica })
   }
 
   #delivered(job: Job, effect: ExecuteEffect, read: ReadStream): readonly JobEvent[] {
@@ -195,6 +265,17 @@ export class Execution {
     if (!(error instanceof FabricError)) throw error
     // A host that died or is full is no misdeed of its owner.
     if (!error.code.startsWith('CF_WORKER_')) this.#ports.misbehaved(peer, error.code)
+  }
+}
+
+/** What a replica's stream may bring. */
+function expected({ intent }: Job, payload: Uint8Array) {
+  const words = payloadCodec.decode(payload)
+  const streams = intent.task !== 'embedding'
+  return {
+    streams,
+    tokenCountMax: streams ? intent.maxTokens : 0,
+    details: words.action === 'accept' && words.value.logprobs > 0,
   }
 }
 

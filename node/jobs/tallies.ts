@@ -1,4 +1,5 @@
 /** Asks the validators for votes and counts them until a quorum agrees. */
+import { FabricError } from '../../core/errors.ts'
 import type { PeerId, SwarmId } from '../../core/ids.ts'
 import { votesCodec } from '../../core/job/proposal.ts'
 import { type CompactCertificate, compactOf } from '../../core/quorum/certificate.ts'
@@ -22,6 +23,8 @@ export type TallyRequest = {
   readonly onEvidence: (evidence: Evidence) => void
 }
 
+const ENOUGH = new FabricError('CF_JOB_EXPIRED', { reason: 'quorum_reached' })
+
 export type Tallied = { readonly digest: string; readonly certificate: CompactCertificate }
 
 /**
@@ -42,7 +45,7 @@ export function collectVotes(transport: PeerTransport, request: TallyRequest): P
       if (certificates === undefined && waiting > 0) return
       resolve(certificates)
       // Whoever has not answered is not waited for: a silent validator would hold its request until the deadline.
-      enough.abort()
+      enough.abort(ENOUGH)
     }
     for (const peer of request.set.keys) {
       transport

@@ -2,6 +2,9 @@
 import { FabricError } from '../../core/errors.ts'
 import type { CallOptions, Clock } from '../runtime/ports.ts'
 
+/** An abort without a reason would make an error of its own, stack and all, for every call that ends. */
+const OVER = new FabricError('CF_MESH_STREAM_BROKEN', { reason: 'call_over' })
+
 export class Call {
   readonly #caller = new AbortController()
   readonly #handler = new AbortController()
@@ -49,7 +52,7 @@ export class Call {
   end(): void {
     if (!this.#open) return
     this.#open = false
-    this.#timer.abort()
+    this.#timer.abort(OVER)
     for (const work of this.#ends) work()
   }
 

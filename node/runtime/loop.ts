@@ -4,7 +4,7 @@
  */
 import { FabricError } from '../../core/errors.ts'
 import type { JobId } from '../../core/ids.ts'
-import { type Effect, effectKey, type Job, type JobEvent } from '../../core/job/job.ts'
+import { type Effect, effectKey, type Job, type JobEvent, type Phase } from '../../core/job/job.ts'
 import { step } from '../../core/job/machine.ts'
 import { owed } from '../../core/job/owed.ts'
 import type { Clock } from './ports.ts'
@@ -44,6 +44,25 @@ type Entry = {
 
 /** Events that a crash may forget: the work they speak of is done again anyway. */
 const VOLATILE: ReadonlySet<JobEvent['type']> = new Set(['streaming', 'delivered', 'answered', 'silent'])
+
+/**
+ * Events that a crash may forget with the phase that they lead to.
+ *
+ * Why a certified assignment is one: the row before it holds the assignment, and a quorum holds its votes on disk. Asked again, the
+ * same validators repeat the same votes, and the entry that makes the assignment count brings the job's row with it.
+ */
+const REPEATED: ReadonlySet<JobEvent['type']> = new Set(['assignment-certified'])
+
+/**
+ * Phases whose work begins while their row is on its way to the disk; what the work brings is not looked at before the row is there.
+ *
+ * Why voting on an assignment may: like a leader that writes its own disk while it asks others to write theirs (Ongaro, 2014, 10.2.1).
+ * The votes speak for nobody but their validators, who write them before they send them. An edge that dies in between has lost no
+ * more than it would by dying before the row: its job is offered again, and if a quorum has by then signed the assignment that
+ * nobody knows any more, it ends refunded at its deadline. With one database for all roles that cannot be: it takes writes in the
+ * order in which they came, so votes are on disk with the row or not at all.
+ */
+const EARLY: ReadonlySet<Phase> = new Set(['proposed'])
 
 export class JobLoop {
   readonly #options: LoopOptions
@@ -122,22 +141,30 @@ export class JobLoop {
         let after = before
         for (const { event, journaled } of entry.inbox.splice(0)) {
           const next = step(after, event)
-          const needsDisk = !journaled && !(VOLATILE.has(event.type) && next.phase === after.phase)
+          const isForgettable = REPEATED.has(event.type) || (VOLATILE.has(event.type) && next.phase === after.phase)
+          const needsDisk = !journaled && !isForgettable
           if (next !== after && needsDisk) durable = false
           after = next
         }
-        if (after !== before) {
-          if (!durable) await this.#ports.journal(after)
-          entry.job = after
-          entry.unstarted = true
-          this.#ports.changed(before, after)
-        }
+        if (after !== before) await this.#become(entry, after, durable)
         // While events wait, one of them may be what an effect has just brought: that effect would be started a second time.
         if (entry.inbox.length === 0 && entry.unstarted) this.#startOwed(entry)
       }
     } finally {
       entry.draining = false
     }
+  }
+
+  async #become(entry: Entry, after: Job, durable: boolean): Promise<void> {
+    const before = entry.job
+    const written = durable ? undefined : this.#ports.journal(after)
+    const isEarly = EARLY.has(after.phase) && entry.inbox.length === 0
+    if (!isEarly) await written
+    entry.job = after
+    entry.unstarted = true
+    if (isEarly) this.#startOwed(entry)
+    if (isEarly) await written
+    this.#ports.changed(before, after)
   }
 
   /** Starts what is owed and not running, aborts what runs and is not owed any more. */

@@ -54,6 +54,8 @@ export interface PeerTransport {
 
 export type LogHead = { readonly index: bigint; readonly hash: Uint8Array }
 export type LogRecord = { readonly index: bigint; readonly bytes: Uint8Array }
+/** What a log must know of an entry to hold the chain together. */
+export type EntryLink = { readonly index: bigint; readonly previous: Uint8Array; readonly hash: Uint8Array }
 export type ProposeOptions = {
   /** Hash of the entry that the batch was built on (32 zero bytes on an empty log); another head refuses the whole batch. */
   readonly expectHead: Uint8Array
@@ -61,6 +63,8 @@ export type ProposeOptions = {
   readonly idempotencyKey: Uint8Array
   /** Rows that follow from the batch. An embedded log commits them in the same transaction; a remote one leaves them to the caller. */
   readonly projection: readonly StoreWrite[]
+  /** Of each entry, when the proposer has just built them; absent: a log that keeps links reads them from the bytes. */
+  readonly links?: readonly EntryLink[]
 }
 export type Proposed =
   | {

@@ -70,6 +70,7 @@ function nextWish(target: LoadTarget, book: Book, random: SeededRandom): Wish {
 function newWish(target: LoadTarget, random: SeededRandom): Wish {
   const key = `${random.below(2 ** 31)}-${random.below(2 ** 31)}`
   const dice = random.below(100)
+  if (dice < 10) return { key, kind: 'intent', message: post('/api/v1/p2p/intents', key, embeddingBody(draw(random))) }
   if (dice < 36) return { key, kind: 'intent', message: post('/api/v1/p2p/intents', key, intentBody(draw(random))) }
   if (dice < 52) return { key, kind: 'chat', message: post('/v1/chat/completions', key, chatBody(draw(random), false)) }
   if (dice < 72)
@@ -93,8 +94,15 @@ function draw(random: SeededRandom): Draw {
   }
 }
 
+function embeddingBody({ text, replicas, maxTokens }: Draw): object {
+  const texts = Array.from({ length: 1 + (maxTokens % 8) }, (_, place) => `${text} ${place}`)
+  return { model: 'use-lite-en', task: 'embedding', texts, replicas }
+}
+
+/** Half of them are completions, which end at a full stop too. */
 function intentBody({ text, replicas, verify, maxTokens }: Draw): object {
-  return { model: 'cfab-tiny', prompt: text, replicas, verify, max_tokens: maxTokens }
+  const task = maxTokens % 2 === 0 ? { task: 'completion', stop: ['.'] } : {}
+  return { model: 'cfab-tiny', prompt: text, replicas, verify, max_tokens: maxTokens, ...task }
 }
 
 function chatBody({ text, replicas, verify, maxTokens }: Draw, stream: boolean): object {

@@ -10,12 +10,13 @@ export const POINTS = [
   'intent-accepted-before-hold',
   'entry-drafted-before-log',
   'hold-logged-before-answer',
-  'proposal-journaled-before-votes',
+  'proposal-journaled',
   'vote-cast-before-stored',
   'vote-stored-before-sent',
   'assignment-certified',
-  'assignment-logged-before-execute',
+  'assignment-logged',
   'tokens-streaming',
+  'vectors-computed-before-claim',
   'claim-stored-before-commitment-sent',
   'first-commitment-journaled',
   'committed-journaled',
@@ -71,9 +72,7 @@ function pointOf(write: StoreWrite): Point | undefined {
 function pointOfJob(job: Job): Point | undefined {
   switch (job.phase) {
     case 'proposed':
-      return 'proposal-journaled-before-votes'
-    case 'assigned':
-      return 'assignment-certified'
+      return 'proposal-journaled'
     case 'executing':
       return job.replicas.some(({ state }) => state === 'committed') ? 'first-commitment-journaled' : undefined
     case 'committed':
@@ -92,7 +91,7 @@ function pointOfJob(job: Job): Point | undefined {
 
 const LOGGED: Partial<Record<EntryKind, Point>> = {
   hold: 'hold-logged-before-answer',
-  assignment: 'assignment-logged-before-execute',
+  assignment: 'assignment-logged',
   result: 'results-logged',
   settlement: 'settlement-logged-before-delivery',
   mint: 'mint-logged-before-answer',
@@ -103,6 +102,7 @@ function tellingLedger(inner: Ledger, pass: Pass): Ledger {
   return {
     async append(kind, body, alongside) {
       if (kind === 'hold') pass('intent-accepted-before-hold')
+      if (kind === 'assignment') pass('assignment-certified')
       const result = await inner.append(kind, body, (applied) => {
         pass('entry-drafted-before-log')
         return alongside?.(applied) ?? []
@@ -137,18 +137,23 @@ function tellingHost(inner: ComputeHost, pass: Pass): ComputeHost {
       yield batch
     }
   }
+  const embed: ComputeHost['embed'] = async (texts, signal) => {
+    const embedded = await inner.embed(texts, signal)
+    pass('vectors-computed-before-claim')
+    return embedded
+  }
   // A spread would lose the methods of a class, and read `state` once for all.
   return {
     get state() {
       return inner.state
     },
     generate,
+    embed,
     load: (request) => inner.load(request),
     render: (messages) => inner.render(messages),
     tokenize: (text, parseSpecial) => inner.tokenize(text, parseSpecial),
     schedule: (promptTokens) => inner.schedule(promptTokens),
     audit: (request, signal) => inner.audit(request, signal),
-    embed: (texts, signal) => inner.embed(texts, signal),
     abort: () => inner.abort(),
     metrics: () => inner.metrics(),
     close: () => inner.close(),

@@ -1,0 +1,90 @@
+/**
+ * Generations that begin before their order: an edge that shares its process, and so its engine, with a worker of the draw has the
+ * prompt read while the hold is being written and the validators vote.
+ *
+ * Why this tells nobody anything early: the words stay in this process, where the client left them, and no token goes to a worker before
+ * it has checked the certificate of its order. What comes out is the same as if it had begun then, for the seed follows from the job.
+ */
+import type { JobId, PeerId } from '../../core/ids.ts'
+import type { GenerateRequest, TokenBatch } from '../../models/backend.ts'
+import { requestOf, type Work } from './compute.ts'
+import type { NodeModel } from './model.ts'
+import type { ModelRunner } from './runner.ts'
+
+type Begun = {
+  readonly stop: AbortController
+  readonly batches: AsyncGenerator<TokenBatch, void>
+  readonly first: Promise<IteratorResult<TokenBatch, void>>
+}
+type Drawn = Work & {
+  /** The peers that will work if all of the draw accept. */
+  readonly workers: readonly PeerId[]
+}
+
+export class Preparations {
+  readonly #runner: ModelRunner
+  readonly #workersHere: ReadonlySet<PeerId>
+  readonly #begun = new Map<JobId, Begun>()
+
+  /** @param workersHere  workers that take what is begun here */
+  constructor(runner: ModelRunner, workersHere: ReadonlySet<PeerId>) {
+    this.#runner = runner
+    this.#workersHere = workersHere
+  }
+
+  /** Begins what a free slot of the engine can begin; anything else waits for its order. Whoever calls this calls `drop` in the end. */
+  begin({ workers, ...work }: Drawn): void {
+    const { task, modelDigest } = work.intent
+    const model = this.#runner.find(modelDigest)
+    const slotCount = model?.loaded?.slotCount ?? 0
+    const isOurs = workers.some((peer) => this.#workersHere.has(peer))
+    if (model === undefined || task === 'embedding' || !isOurs || this.#begun.has(work.jobId)) return
+    if (model.running >= slotCount || this.#begun.size >= slotCount) return
+    const stop = new AbortController()
+    const batches = generate(model, requestOf(model, task, work), stop.signal)
+    const begun: Begun = { stop, batches, first: batches.next() }
+    this.#begun.set(work.jobId, begun)
+    // The worker begins anew then, and meets what is still wrong itself.
+    begun.first.catch(() => this.#forget(work.jobId, begun))
+  }
+
+  /** Hands what was begun to one worker; the others of its job begin themselves. */
+  take(jobId: JobId, stopping: AbortSignal): AsyncIterable<TokenBatch> | undefined {
+    const begun = this.#begun.get(jobId)
+    this.#begun.delete(jobId)
+    return begun === undefined ? undefined : resume(begun, stopping)
+  }
+
+  /** Nobody will take it any more. */
+  drop(jobId: JobId): void {
+    const begun = this.#begun.get(jobId)
+    if (begun === undefined) return
+    this.#forget(jobId, begun)
+    begun.stop.abort()
+    begun.batches.return().catch(() => undefined)
+  }
+
+  #forget(jobId: JobId, begun: Begun): void {
+    if (this.#begun.get(jobId) === begun) this.#begun.delete(jobId)
+  }
+}
+
+async function* generate(
+  model: NodeModel,
+  request: Promise<GenerateRequest>,
+  signal: AbortSignal,
+): AsyncGenerator<TokenBatch, void> {
+  yield* model.generate(await request, signal)
+}
+
+async function* resume({ stop, batches, first }: Begun, stopping: AbortSignal): AsyncGenerator<TokenBatch, void> {
+  const end = (): void => stop.abort(stopping.reason)
+  stopping.addEventListener('abort', end, { once: true })
+  if (stopping.aborted) end()
+  try {
+    for (let step = await first; step.done !== true; step = await batches.next()) yield step.value
+  } finally {
+    stopping.removeEventListener('abort', end)
+    await batches.return()
+  }
+}
