@@ -23,6 +23,11 @@ type Unit = {
 }
 
 const UNIT_COUNT_MAX = 4_096
+/** SQLite's own size at which it folds the log into the file: 1,000 pages. */
+const LOG_BYTES = 4_096_000
+/** Dirty pages that SQLite keeps in memory before it writes them to the log uncommitted. */
+const CACHE_BYTES = 2_048_000
+const PADDING_BYTES = 65_536
 const FILE_MODE = 0o600
 const FOLDER_MODE = 0o700
 /** Primary result codes, https://sqlite.org/rescode.html */
@@ -57,6 +62,7 @@ export class Database {
       try {
         database.#claim()
         database.#migrate()
+        database.#growLog()
       } catch (error) {
         db.close()
         throw error
@@ -123,9 +129,10 @@ export class Database {
     const units = this.#queue
     this.#queue = []
     try {
-      this.#db.exec('BEGIN IMMEDIATE')
-      const settles = units.map((unit) => this.#runUnit(unit))
-      this.#db.exec('COMMIT')
+      this.#prepare('BEGIN IMMEDIATE').run()
+      // Alone, a unit is undone with its transaction.
+      const settles = units.length === 1 ? units.map(runAlone) : units.map((unit) => this.#runUnit(unit))
+      this.#prepare('COMMIT').run()
       for (const settle of settles) settle()
     } catch (error) {
       this.#fail(error)
@@ -135,10 +142,10 @@ export class Database {
 
   /** @returns what tells the caller, to be called after the commit */
   #runUnit(unit: Unit): () => void {
-    this.#db.exec('SAVEPOINT unit')
+    this.#prepare('SAVEPOINT unit').run()
     try {
       unit.run()
-      this.#db.exec('RELEASE unit')
+      this.#prepare('RELEASE unit').run()
       return unit.resolve
     } catch (error) {
       // A full disk makes SQLite roll the whole transaction back: then no unit of it may be acknowledged.
@@ -185,6 +192,20 @@ export class Database {
     this.#db.exec('COMMIT')
   }
 
+  /**
+   * Makes the write-ahead log as long as it gets before SQLite starts it again from its beginning.
+   *
+   * Why: a commit that lengthens the file makes the file system write its own journal too, one that overwrites does not, and every
+   * commit is waited for. What is written here is rolled back: such frames lie behind the last commit and are overwritten by the next.
+   */
+  #growLog(): void {
+    this.#db.exec('BEGIN IMMEDIATE')
+    this.#db.exec('CREATE TABLE padding (bytes BLOB) STRICT')
+    const insert = this.#db.prepare('INSERT INTO padding (bytes) VALUES (zeroblob(?))')
+    for (let bytes = 0; bytes < LOG_BYTES + CACHE_BYTES; bytes += PADDING_BYTES) insert.run(PADDING_BYTES)
+    this.#db.exec('ROLLBACK')
+  }
+
   #prepare(sql: string): StatementSync {
     const known = this.#statements.get(sql)
     if (known !== undefined) return known
@@ -198,6 +219,11 @@ export class Database {
     if (this.#state === 'closed') throw new FabricError('CF_STORE_FAILED', { reason: 'closed' })
     return work()
   }
+}
+
+function runAlone(unit: Unit): () => void {
+  unit.run()
+  return unit.resolve
 }
 
 /** The text of a column; a value of another type means that the file was changed by something else. */

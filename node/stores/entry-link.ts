@@ -1,7 +1,7 @@
 /** Reads the chain that the region log's entries form; the log itself knows nothing else of them. */
 import { digestBytes, type SwarmId } from '../../core/ids.ts'
 import { entryCodec, entryHash } from '../../core/log/entry.ts'
-import type { EntryLink } from './region-log-sqlite.ts'
+import type { EntryLink } from '../runtime/ports.ts'
 
 export function entryLinks(swarmId: SwarmId): (bytes: Uint8Array) => EntryLink | undefined {
   return (bytes) => {

@@ -6,14 +6,21 @@ import { domainHash } from '#core/hash'
 import { FabricError } from '../../core/errors.ts'
 import { digestBytes } from '../../core/ids.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { type Applied, applyEntry, buildEntry, type Refused } from '../../core/log/apply.ts'
+import {
+  type Applied,
+  applyBuilt,
+  applyEntry,
+  type BuiltEntry,
+  buildEntry,
+  type Refused,
+} from '../../core/log/apply.ts'
 import { genesisEntryCodec } from '../../core/log/bodies.ts'
 import { ENTRY_OVERHEAD_BYTES, type EntryKind, entryHash } from '../../core/log/entry.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
 import { refuse } from '../../core/log/refusal.ts'
 import { forkState, type LogState, mergeState } from '../../core/log/state.ts'
 import type { AuditView } from '../runtime/app.ts'
-import type { Clock, Ledger, RegionLog, Store, StoreWrite } from '../runtime/ports.ts'
+import type { Clock, EntryLink, Ledger, RegionLog, Store, StoreWrite } from '../runtime/ports.ts'
 import { auditTables, replayLog } from './audit.ts'
 import { ledgerRows, loadState } from './projection.ts'
 
@@ -38,6 +45,7 @@ type Pending = {
 type Draft = {
   readonly fork: LogState
   readonly entries: readonly Uint8Array[]
+  readonly links: readonly EntryLink[]
   readonly applied: readonly Applied[]
   readonly alongside: readonly StoreWrite[]
   readonly answers: readonly (() => void)[]
@@ -157,6 +165,7 @@ export class LogLedger implements Ledger {
         expectHead,
         idempotencyKey: domainHash('proposal', ...draft.entries),
         projection,
+        links: draft.links,
       })
       if (proposed.status !== 'conflict') {
         if (!proposed.projected) await store.commit(projection)
@@ -206,37 +215,38 @@ export class LogLedger implements Ledger {
  */
 function draftOf(state: LogState, batch: readonly Pending[], nowMs: bigint): Draft {
   const fork = forkState(state)
-  const [entries, applied, alongside, answers]: [Uint8Array[], Applied[], StoreWrite[], (() => void)[]] = [
-    [],
-    [],
-    [],
-    [],
-  ]
+  const [entries, links, applied]: [Uint8Array[], EntryLink[], Applied[]] = [[], [], []]
+  const [alongside, answers]: [StoreWrite[], (() => void)[]] = [[], []]
   for (const pending of batch) {
     try {
-      const attempt = forkState(fork)
-      const { bytes, result } = applyNext(attempt, pending, nowMs)
-      // Before the merge: an entry whose own rows cannot be made must not be proposed.
+      // An entry whose own rows cannot be made must not be proposed: it is tried on a fork of its own.
+      const attempt = pending.alongside === undefined ? fork : forkState(fork)
+      const { built, result } = applyPending(attempt, pending, nowMs)
       const rows = result.status === 'applied' ? (pending.alongside?.(result) ?? []) : []
       answers.push(() => pending.resolve(result))
-      if (result.status === 'refused') continue
-      mergeState(fork, attempt)
-      entries.push(bytes)
+      if (result.status === 'refused' || built === undefined) continue
+      if (attempt !== fork) mergeState(fork, attempt)
+      entries.push(built.bytes)
+      links.push(linkOf(built))
       applied.push(result)
       alongside.push(...rows)
     } catch (error) {
       answers.push(() => pending.reject(error))
     }
   }
-  return { fork, entries, applied, alongside, answers }
+  return { fork, entries, links, applied, alongside, answers }
 }
 
-function applyNext(
+function applyPending(
   state: LogState,
   { kind, body }: Pending,
   nowMs: bigint,
-): { bytes: Uint8Array; result: Applied | Refused } {
-  if (body.length > BODY_BYTES_MAX) return { bytes: body, result: refuse('entry_too_large') }
-  const { bytes } = buildEntry(state, kind, body, nowMs)
-  return { bytes, result: applyEntry(state, bytes) }
+): { built?: BuiltEntry; result: Applied | Refused } {
+  if (body.length > BODY_BYTES_MAX) return { result: refuse('entry_too_large') }
+  const built = buildEntry(state, kind, body, nowMs)
+  return { built, result: applyBuilt(state, built) }
+}
+
+function linkOf({ entry, hash }: BuiltEntry): EntryLink {
+  return { index: entry.index, previous: digestBytes(entry.previous), hash: digestBytes(hash) }
 }

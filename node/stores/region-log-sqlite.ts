@@ -5,12 +5,10 @@
 import { equalBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import type { PeerId } from '../../core/ids.ts'
-import type { LogHead, LogRecord, Proposed, ProposeOptions, RegionLog } from '../runtime/ports.ts'
+import type { EntryLink, LogHead, LogRecord, Proposed, ProposeOptions, RegionLog } from '../runtime/ports.ts'
 import { bigintOf, bytesOf, type Database, numberOf, type Row } from './database.ts'
 import { applyWrites } from './store.ts'
 
-/** What the log must know of an entry to hold the chain together. */
-export type EntryLink = { readonly index: bigint; readonly previous: Uint8Array; readonly hash: Uint8Array }
 export type RegionLogOptions = {
   /** The validator that owns the database. */
   readonly owner: PeerId
@@ -110,7 +108,8 @@ export class SqliteRegionLog implements RegionLog {
     if (!equalBytes(options.expectHead, head.hash))
       return { status: 'conflict', head: { index: head.index, hash: head.hash } }
     let last: LogHead = head
-    for (const bytes of batch) last = this.#insert(bytes, last)
+    for (const [place, bytes] of batch.entries())
+      last = this.#insert(bytes, options.links?.[place] ?? this.#options.linkOf(bytes), last)
     if (last === head) throw new FabricError('CF_STORE_FAILED', { reason: 'batch_empty' })
     const first = head.index + 1n
     this.#database.run(
@@ -123,8 +122,7 @@ export class SqliteRegionLog implements RegionLog {
     return { status: 'appended', first, last: last.index, projected: true }
   }
 
-  #insert(bytes: Uint8Array, after: LogHead): LogHead {
-    const link = this.#options.linkOf(bytes)
+  #insert(bytes: Uint8Array, link: EntryLink | undefined, after: LogHead): LogHead {
     if (link === undefined || !follows(link, after))
       throw new FabricError('CF_LEDGER_REFUSED', { reason: 'previous_mismatch' })
     this.#database.run(

@@ -1,8 +1,7 @@
 /** The region log without a disk: same rules, same contract suite. */
 import { equalBytes, toHex } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
-import type { LogHead, LogRecord, Proposed, ProposeOptions, RegionLog } from '../../node/runtime/ports.ts'
-import type { EntryLink } from '../../node/stores/region-log-sqlite.ts'
+import type { EntryLink, LogHead, LogRecord, Proposed, ProposeOptions, RegionLog } from '../../node/runtime/ports.ts'
 
 export type MemoryLogOptions = {
   readonly linkOf: (bytes: Uint8Array) => EntryLink | undefined

@@ -1,7 +1,7 @@
 /** Entries that are only a chain: index, previous hash and a payload; enough for a region log, which reads no more. */
 import { sha256 } from '#core/hash'
 import { concatBytes, u64be } from '../../core/codec/bytes.ts'
-import type { EntryLink } from '../../node/stores/region-log-sqlite.ts'
+import type { EntryLink } from '../../node/runtime/ports.ts'
 
 const PAYLOAD_OFFSET = 40
 export const EMPTY_HASH: Uint8Array = new Uint8Array(32)

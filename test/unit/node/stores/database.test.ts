@@ -112,6 +112,19 @@ test(
 )
 
 test(
+  'the write-ahead log has its length from the start: commits overwrite it, and nothing of that is in the tables',
+  within(3_000, async () => {
+    const path = newPath()
+    const database = Database.open({ path })
+    const { size } = statSync(`${path}-wal`)
+    for (let index = 0; index < 200; index += 1) await put(database, `a${index}`, new Uint8Array(2_000))
+    assert.is(statSync(`${path}-wal`).size, size)
+    assert.equal(database.all("SELECT name FROM sqlite_schema WHERE name = 'padding'"), [])
+    await database.close()
+  }),
+)
+
+test(
   'the files are for their owner only, also when the file was made with a wider mode',
   within(3_000, async () => {
     const path = newPath()
