@@ -1,12 +1,26 @@
 /** `npm run bench [-- NAME] [--runs N] [--save]`: every benchmark against its peer or limit, in one run. */
 import { parseArgs } from 'node:util'
+import { embeddings } from './embeddings.ts'
+import { envelopeBench } from './envelope.ts'
 import { firstAnswer } from './first-answer.ts'
+import { ledgerBench } from './ledger.ts'
+import { receiptsBench } from './receipts.ts'
+import { rendezvous } from './rendezvous.ts'
 import { print, type Result, save } from './report.ts'
+import { sim } from './sim.ts'
+import { sseBench } from './sse.ts'
 import { wholePath } from './whole-path.ts'
 
 const BENCHES: Readonly<Record<string, { readonly runs: number; readonly run: (runs: number) => Promise<Result> }>> = {
+  embeddings: { runs: 9, run: embeddings },
+  envelope: { runs: 15, run: envelopeBench },
   'first-answer': { runs: 3, run: firstAnswer },
-  'whole-path': { runs: 15, run: wholePath },
+  ledger: { runs: 15, run: ledgerBench },
+  receipts: { runs: 15, run: receiptsBench },
+  rendezvous: { runs: 15, run: rendezvous },
+  sim: { runs: 1, run: sim },
+  sse: { runs: 7, run: sseBench },
+  'whole-path': { runs: 40, run: wholePath },
 }
 
 const { values, positionals } = parseArgs({
