@@ -4,6 +4,7 @@ import { sealAs } from '../core/identity/envelope.ts'
 import type { KeyPair } from '../core/identity/keys.ts'
 import { type AccountId, digestBytes, type JobId, nodeAccount, userAccount } from '../core/ids.ts'
 import { invariant } from '../core/invariant.ts'
+import type { Job } from '../core/job/job.ts'
 import { EMPTY_ACCOUNT, spendable, unvested } from '../core/ledger/account.ts'
 import { quote as priceOf } from '../core/ledger/pricing.ts'
 import type { Applied } from '../core/log/apply.ts'
@@ -184,7 +185,8 @@ export class NodeService implements App {
   }
 
   watch(id: JobId): JobHandle | undefined {
-    return this.#ports.coordinator.job(id) === undefined ? undefined : this.#handle(id, false)
+    const job = this.#ports.coordinator.job(id)
+    return job === undefined ? undefined : this.#handleOf(job, false)
   }
 
   job(id: JobId): JobView | undefined {
@@ -287,13 +289,21 @@ export class NodeService implements App {
   }
 
   #handle(id: JobId, repeated: boolean): JobHandle {
-    const { coordinator } = this.#ports
-    const job = coordinator.job(id)
-    if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
-    const feed = coordinator.feeds.get(id) ?? (job.phase === 'settled' ? coordinator.feeds.replay(job) : undefined)
-    if (feed === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
-    const { promptTokens, sampling } = job.intent
-    return { id, promptTokens, repeated, verifiable: isVerifiable(sampling), progress: (signal) => feed.listen(signal) }
+    const job = this.#ports.coordinator.job(id)
+    const handle = job === undefined ? undefined : this.#handleOf(job, repeated)
+    if (handle === undefined) throw new FabricError('CF_JOB_UNKNOWN', { job: id })
+    return handle
+  }
+
+  /** @returns undefined for a job of an earlier run that is not taken up yet: nothing is told of it before the engine is there */
+  #handleOf(job: Job, repeated: boolean): JobHandle | undefined {
+    const { id, intent } = job
+    const { feeds } = this.#ports.coordinator
+    const feed = feeds.get(id) ?? (job.phase === 'settled' ? feeds.replay(job) : undefined)
+    const { promptTokens, sampling } = intent
+    return feed === undefined
+      ? undefined
+      : { id, promptTokens, repeated, verifiable: isVerifiable(sampling), progress: (signal) => feed.listen(signal) }
   }
 
   #chatState(): StatusView['hostState'] {

@@ -1,5 +1,5 @@
 /** Server-sent events on a raw response (WHATWG HTML 9.2), with back-pressure: a slow reader slows the job's stream, a stalled one is dropped. */
-import { type EventEmitter, once } from 'node:events'
+import type { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import type { Clock } from '../runtime/ports.ts'
@@ -26,6 +26,30 @@ export function hangUpSignal(raw: ServerResponse): AbortSignal {
   return controller.signal
 }
 
+/**
+ * Closes the connection when the reader takes nothing of a complete answer for too long: nobody else waits for it any more.
+ *
+ * An answer that waits for an earlier one on its connection has no socket yet, and waits as long as that one may.
+ */
+export function hangUpOnStall(raw: ServerResponse, stalledReaderMs: number): void {
+  const { socket } = raw
+  if (socket === null || raw.writableEnded) return
+  socket.setTimeout(stalledReaderMs)
+  // Before the HTTP library, which then sets how long the connection may be idle.
+  raw.prependOnceListener('finish', () => socket.setTimeout(0))
+}
+
+/** Resolves when the sink takes more, or never will. */
+function movesOn(sink: EventEmitter): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      sink.off('drain', done).off('close', done)
+      resolve()
+    }
+    sink.on('drain', done).on('close', done)
+  })
+}
+
 /** @param json  one line */
 export function dataFrame(json: string): string {
   return `data: ${json}\n\n`
@@ -37,6 +61,8 @@ export class EventStream {
   readonly #clock: Clock
   /** Frames that wait for the end of this turn. */
   #pending = ''
+  /** One wait for all who have something to say to a slow reader. */
+  #moving: Promise<void> | undefined
 
   private constructor(raw: ServerResponse, options: EventStreamOptions, clock: Clock) {
     this.#raw = raw
@@ -81,6 +107,7 @@ export class EventStream {
 
   end(): void {
     this.flush()
+    hangUpOnStall(this.#raw, this.#options.stalledReaderMs)
     if (!this.#raw.writableEnded) this.#raw.end()
   }
 
@@ -103,13 +130,15 @@ export class EventStream {
 
   async #drained(signal: AbortSignal): Promise<void> {
     const { signal: stop, abort } = linkedSignal(signal)
-    const sink: EventEmitter = this.#raw.socket ?? this.#raw
+    this.#moving ??= movesOn(this.#raw.socket ?? this.#raw).then(() => {
+      this.#moving = undefined
+    })
     const stalled = this.#clock.sleep(this.#options.stalledReaderMs, stop).then(
       () => true,
       () => false,
     )
     try {
-      const isStalled = await Promise.race([once(sink, 'drain', { signal: stop }).then(() => false), stalled])
+      const isStalled = await Promise.race([this.#moving.then(() => false), stalled])
       signal.throwIfAborted()
       if (!isStalled) return
       this.#raw.destroy()

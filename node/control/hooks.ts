@@ -3,9 +3,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { FabricError } from '../../core/errors.ts'
 import { asCaller, type Caller, type CallerOptions, callerOf, checkRole } from './caller.ts'
 import type { ControlContext } from './context.ts'
+import { hangUpOnStall } from './event-stream.ts'
 import { checkHost, checkOrigin } from './guard.ts'
 import { roleOf } from './operations.ts'
 import { RateBuckets } from './rate.ts'
+
+const NS_PER_SECOND = 1_000_000_000
 
 export function addHooks(
   server: FastifyInstance,
@@ -16,6 +19,12 @@ export function addHooks(
   const callers = new WeakMap<FastifyRequest, Caller>()
   const buckets = new RateBuckets()
   server.addHook('onRequest', async (request, reply) => {
+    // The library's own hook does not hear of an answer whose client has gone.
+    const beganNs = context.clock.monotonicNs()
+    reply.raw.once('close', () => {
+      const seconds = Number(context.clock.monotonicNs() - beganNs) / NS_PER_SECOND
+      context.metrics.answered(request, reply.statusCode, seconds)
+    })
     checkHost(request, ownPort(), context.guard)
     if (checkOrigin(request, reply, context.guard)) return reply
     const role = roleOf(request.method, request.routeOptions.url)
@@ -35,7 +44,10 @@ export function addHooks(
     if (caller === undefined) done()
     else asCaller(caller, done)
   })
-  server.addHook('onResponse', async (request, reply) => context.metrics.answered(request, reply))
+  server.addHook('onSend', (_request, reply, _payload, done) => {
+    hangUpOnStall(reply.raw, context.bounds.stalledReaderMs)
+    done()
+  })
 }
 
 /** @throws CF_CONTROL_RATE_LIMITED; its answer has the headers too */

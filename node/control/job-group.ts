@@ -41,15 +41,17 @@ export async function withJobs(
   const running = new Set<JobHandle>()
   try {
     const handles = await submitAll(context, wishes, blamed, isKeyed, signal)
-    for (const handle of handles) running.add(handle)
+    // One that an earlier request had started is not this one's to cancel.
+    for (const handle of handles) if (!handle.repeated) running.add(handle)
     void reply.header('x-cfab-job', handles.map(({ id }) => id).join(', '))
     const createdSeconds = Math.floor(context.clock.nowMs() / 1000)
     return await answer({ handles, createdSeconds, signal, complete: (handle) => running.delete(handle) })
   } catch (error) {
     throw context.draining.aborted ? new FabricError('CF_CONTROL_SHUTTING_DOWN', {}, error) : error
   } finally {
-    if (!isKeyed && (hangUp.aborted || !context.draining.aborted))
-      for (const handle of running) cancelQuietly(context, handle)
+    // A stop closes the connections that are left in the end: that is not a client who hangs up.
+    const isStop = signal.aborted && signal.reason === context.draining.reason
+    if (!isKeyed && !isStop) for (const handle of running) cancelQuietly(context, handle)
     either.abort()
     leave()
   }
@@ -70,7 +72,6 @@ async function submitAll(
   if (refused?.status !== 'rejected') return handles
   const refusal: unknown = refused.reason
   const comesBack = isKeyed && !(refusal instanceof FabricError && refusal.row.retry === 'never')
-  // One that an earlier request had started is not this one's to cancel.
   if (!comesBack) for (const handle of handles) if (!handle.repeated) cancelQuietly(context, handle)
   throw withParam(refusal, (text) => blamed(index, text))
 }

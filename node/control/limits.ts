@@ -42,6 +42,8 @@ export class Limits {
   /** Submissions under way, by key. */
   readonly #entering = new Map<string, number>()
   #enteringCount = 0
+  /** The last spend under way, by idempotency key. */
+  readonly #spends = new Map<string, Promise<unknown>>()
   #sweptMs = Number.NEGATIVE_INFINITY
 
   /** Takes over what an earlier run has left. */
@@ -82,10 +84,23 @@ export class Limits {
     })
   }
 
-  /** A spend is budget too. Why a crash on the way counts it as spent: whether it was is not worth a way around the budget. */
+  /** A spend is budget too. Of several at once with one idempotency key the first one spends and the others repeat it, in turn. */
   async spend(caller: Caller, transfer: DirectTransfer): Promise<TransferRow> {
+    const { idempotencyKey: key } = transfer
+    const before = this.#spends.get(key) ?? Promise.resolve()
+    const turn = before.then(() =>
+      caller.isKept ? this.#spendBudget(caller, transfer) : this.#ports.app.transfer(transfer),
+    )
+    const over = turn.catch(() => undefined)
+    this.#spends.set(key, over)
+    await over
+    if (this.#spends.get(key) === over) this.#spends.delete(key)
+    return turn
+  }
+
+  /** Why a crash on the way counts it as spent: whether it was is not worth a way around the budget. */
+  async #spendBudget(caller: Caller, transfer: DirectTransfer): Promise<TransferRow> {
     const { app, budgets } = this.#ports
-    if (!caller.isKept) return app.transfer(transfer)
     const hold = await budgets.reserve(caller, transfer.amount, null)
     const newest = app.transfers({ limit: 1 })[0]?.sequence ?? -1n
     const row = await app.transfer(transfer).catch((error: unknown) => {
@@ -182,7 +197,9 @@ export class Limits {
   #refused(hold: KeyHold, error: unknown): void {
     const { budgets, node } = this.#ports
     const job = hold.nonce === null ? undefined : parseJobId(node.jobOfNonce(hold.nonce))
-    if (job !== undefined) this.#open.set(job, { key: hold.key, hold })
+    // The nonce of another request, or a job that another request's hold pays for.
+    if (isNonceUsed(error) || (job !== undefined && this.#open.has(job))) budgets.settle(hold, 0n)
+    else if (job !== undefined) this.#open.set(job, { key: hold.key, hold })
     else if (isRefusal(error)) budgets.settle(hold, 0n)
   }
 
@@ -196,6 +213,10 @@ export class Limits {
   #nowMs(): number {
     return Number(this.#ports.clock.monotonicNs() / 1_000_000n)
   }
+}
+
+function isNonceUsed(error: unknown): boolean {
+  return error instanceof FabricError && error.code === 'CF_JOB_NONCE_USED'
 }
 
 /** Refused before anything was written. */

@@ -1,5 +1,5 @@
 /** `/metrics` in the Prometheus text format 0.0.4. Labels are words of the code: no ids, no addresses, nothing that a peer or client wrote. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { JobView } from '../runtime/app.ts'
@@ -64,14 +64,14 @@ export class Metrics {
     this.#codes.set(request, code)
   }
 
-  /** @param reply  of which the last byte has gone out, or whose client has gone */
-  answered(request: FastifyRequest, reply: FastifyReply): void {
+  /** Counts an answer of which the last byte has gone out, or whose client has gone. @param seconds  since the request's head came */
+  answered(request: FastifyRequest, status: number, seconds: number): void {
     const route = request.routeOptions.url ?? 'none'
     // Of a route that is not there the method is the client's own word.
     const method = request.routeOptions.url === undefined ? 'none' : request.method
     const code = this.#codes.get(request) ?? 'none'
-    this.#requests.inc({ method, route, status: reply.statusCode, code })
-    this.#seconds.observe({ method, route }, reply.elapsedTime / 1000)
+    this.#requests.inc({ method, route, status, code })
+    this.#seconds.observe({ method, route }, seconds)
   }
 
   admitted(task: JobTask, promptTokens: number): void {

@@ -117,8 +117,8 @@ async function watch(context: ControlContext, job: JobView, reply: FastifyReply)
   const either = linkedSignal(hangUpSignal(reply.raw), context.draining)
   const { signal } = either
   try {
-    const stream = EventStream.open(reply, context.bounds, context.clock)
     const handle = context.app.watch(job.id)
+    const stream = EventStream.open(reply, context.bounds, context.clock)
     const events = handle === undefined ? remembered(job) : follow(handle, WATCH_MS, context.clock, signal)
     await forward(job, events, stream, signal).catch((error: unknown) => {
       if (!signal.aborted && !reply.raw.destroyed)

@@ -64,6 +64,7 @@ export function durationText(ms: number): string {
   const whole = Math.ceil(ms)
   if (whole === 0) return '0s'
   if (whole < 1000) return `${whole}ms`
-  const [minutes, rest] = [Math.floor(whole / MINUTE_MS), whole % MINUTE_MS]
-  return minutes === 0 ? `${rest / 1000}s` : `${minutes}m${Math.round(rest / 1000)}s`
+  if (whole < MINUTE_MS) return `${whole / 1000}s`
+  const seconds = Math.ceil(whole / 1000)
+  return `${Math.floor(seconds / 60)}m${seconds % 60}s`
 }

@@ -2,7 +2,9 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { FabricError } from '../../core/errors.ts'
 import type { KeyUsage } from '../../node/runtime/access.ts'
+import type { App } from '../../node/runtime/app.ts'
 import { systemClock } from '../../node/runtime/system.ts'
 import { Database } from '../../node/stores/database.ts'
 import { createKeyUsage } from '../../node/stores/key-usage.ts'
@@ -114,6 +116,77 @@ test(
       assert.equal(await used(url, key.id), { spent: '0.012345', held: '0', open: '0' })
     }),
   ),
+)
+
+test(
+  'of two keys that use one nonce at once for other jobs, the one that is refused pays nothing and the other pays once',
+  within(10_000, () =>
+    withControl(async (context) => {
+      const { url } = context
+      const keys = [await keyOf(context, { budget: FAKE_PRICE }), await keyOf(context, { budget: FAKE_PRICE })]
+      const replies = await Promise.all(
+        keys.map(({ headers }, index) =>
+          intent(url, { ...headers, 'idempotency-key': 'one nonce' }, { prompt: `job ${index}` }),
+        ),
+      )
+      assert.equal(replies.map(({ status }) => status).sort(), [202, 409])
+      for (const [index, { id }] of keys.entries()) {
+        const spent = replies[index]?.status === 202 ? '0.012345' : '0'
+        assert.equal(await used(url, id), { spent, held: '0', open: '0' })
+      }
+    }),
+  ),
+)
+
+test(
+  'a repeat that fails when its job is there already leaves no hold behind',
+  within(10_000, () => {
+    const app = createFakeApp()
+    const submit: App['submit'] = async (request, signal) => {
+      const handle = await app.submit(request, signal)
+      if (handle.repeated) throw new FabricError('CF_STORE_QUEUE_FULL')
+      return handle
+    }
+    return withControl(
+      async (context) => {
+        const key = await keyOf(context, { budget: FAKE_PRICE * 2n })
+        const again = { ...key.headers, 'idempotency-key': 'once' }
+        const replies = await Promise.all([intent(context.url, again), intent(context.url, again)])
+        assert.equal(replies.map(({ status }) => status).sort(), [202, 503])
+        assert.equal(await used(context.url, key.id), { spent: '0.012345', held: '0', open: '0' })
+      },
+      {},
+      { app, watched: new WatchedApp({ ...app, submit }) },
+    )
+  }),
+)
+
+test(
+  'of several spends at once with one idempotency key one counts against the budget',
+  within(10_000, () => {
+    const app = createFakeApp()
+    const transfer: App['transfer'] = async (wish) => {
+      await systemClock.sleep(5)
+      return app.transfer(wish)
+    }
+    return withControl(
+      async (context) => {
+        const { url } = context
+        const key = await keyOf(context, { budget: 1_000_000n })
+        const spend = (idempotencyKey: string): Promise<Reply> =>
+          askJson(
+            `${url}/api/v1/credits/spend`,
+            { owner_id: app.user, amount: '0.1', reason: 'test' },
+            { ...key.headers, 'idempotency-key': idempotencyKey },
+          )
+        const replies = await Promise.all(['a', 'a', 'b', 'a'].map(spend))
+        assert.equal(new Set(replies.map(({ body }) => JSON.parse(body).id)).size, 2)
+        assert.equal(await used(url, key.id), { spent: '0.2', held: '0', open: '0' })
+      },
+      {},
+      { app, watched: new WatchedApp({ ...app, transfer }) },
+    )
+  }),
 )
 
 test(

@@ -1,5 +1,6 @@
 /** Streams that do not go as planned: hang-ups, slow readers, late verdicts, a full house, a stop. */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ask, askJson, askRaw, type TestControl, withControl } from '../support/control.ts'
@@ -137,6 +138,87 @@ test(
 )
 
 test(
+  'a reader that takes nothing of what ends an answer is hung up on too',
+  within(8_000, () =>
+    withControl(
+      async ({ control, url }) => {
+        const socket = connect(control.port, '127.0.0.1')
+        socket.on('error', () => undefined).pause()
+        const closed = new Promise((resolve) => socket.once('close', resolve))
+        const input = Array.from({ length: 256 }, (_, index) => `text ${index}`)
+        const body = JSON.stringify({ model: 'use-lite-en', input })
+        const answered = async (): Promise<number> => {
+          const { body } = await ask(`${url}/metrics`)
+          return Number(/^cfab_http_requests_total\{.*embeddings.* (\d+)$/m.exec(body)?.[1] ?? 0)
+        }
+        // One after the other until the buffers of the system are full: the last one is over when its reader is given up.
+        for (let asked = 1; asked <= 10; asked += 1) {
+          socket.write(wire(control.port, '/v1/embeddings', body, '1.1', 'keep-alive'))
+          // By sending more, seldom enough, a client that does not read learns that the server has closed.
+          for (let poll = 0; (await answered()) < asked && !socket.destroyed; poll += 1) {
+            await new Promise((resolve) => setTimeout(resolve, 10))
+            if (poll % 30 === 29) socket.write('\r\n')
+          }
+        }
+        socket.resume()
+        await closed
+      },
+      { bounds: { stalledReaderMs: 100 } },
+    ),
+  ),
+)
+
+test(
+  'a stream whose client takes nothing does not outlive a stop',
+  within(8_000, (signal) =>
+    withControl(async ({ app, control, url }) => {
+      const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+      const before = timers()
+      const { response } = await open(`${url}/v1/chat/completions`, chat('flood 200000'))
+      response.pause()
+      await until(() => timers() > before, signal)
+      await control.stop()
+      await until(() => timers() <= before, signal)
+      assert.equal(app.cancelled, [])
+    }),
+  ),
+)
+
+test(
+  'sixteen choices that wait for one slow reader wait together',
+  within(8_000, () =>
+    withControl(async ({ url }) => {
+      const warnings: string[] = []
+      const hear = ({ message }: Error): void => void warnings.push(message)
+      process.on('warning', hear)
+      const body = { model: 'cfab-tiny', stream: true, n: 8, max_tokens: 2_000, prompt: ['flood 2000', 'flood 2000'] }
+      const { response } = await open(`${url}/v1/completions`, body)
+      for await (const _ of response) await new Promise((resolve) => setTimeout(resolve, 1))
+      process.off('warning', hear)
+      assert.equal(warnings, [])
+    }),
+  ),
+)
+
+test(
+  'a client that repeats the nonce of a job and hangs up does not cancel it for who began it',
+  within(5_000, (signal) =>
+    withControl(async ({ app, url }) => {
+      const again = chat('slow', true, { cfab: { nonce: '7' } })
+      const [first, second] = [
+        await open(`${url}/v1/chat/completions`, again),
+        await open(`${url}/v1/chat/completions`, again),
+      ]
+      second.hangUp()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      assert.equal(app.cancelled, [])
+      first.hangUp()
+      await until(() => app.cancelled.length === 1, signal)
+    }),
+  ),
+)
+
+test(
   'a slow reader gets every token',
   within(8_000, () =>
     withControl(async ({ app, url }) => {
@@ -198,9 +280,12 @@ test(
 
 /** A chat request as it goes over the wire. */
 function wireOf(port: number, content: string, version: string, connection: string): string {
-  const body = JSON.stringify(chat(content))
+  return wire(port, '/v1/chat/completions', JSON.stringify(chat(content)), version, connection)
+}
+
+function wire(port: number, path: string, body: string, version: string, connection: string): string {
   const head = [
-    `POST /v1/chat/completions HTTP/${version}`,
+    `POST ${path} HTTP/${version}`,
     `Host: 127.0.0.1:${port}`,
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,

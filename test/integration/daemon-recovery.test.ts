@@ -6,7 +6,7 @@ import { FabricError } from '../../core/errors.ts'
 import { textAt } from '../../node/commands/json.ts'
 import type { Taps } from '../../node/daemon.ts'
 import type { PeerTransport } from '../../node/runtime/ports.ts'
-import { askJson } from '../support/control.ts'
+import { ask, askJson } from '../support/control.ts'
 import type { Fault } from '../support/fake-backend.ts'
 import {
   assertBooks,
@@ -261,6 +261,29 @@ test(
       await assertBooks(url)
     }),
   ),
+)
+
+test(
+  'whoever watches a job of an earlier run before the engine is there hears its phase and that the rest is pending',
+  within(10_000, async () => {
+    const home = tempFolder()
+    const id = await withFakeDaemon({ home, faultOf: () => ({ stepMs: 100 }) }, async ({ url }) => {
+      const job = await submit(url, { max_tokens: 200 })
+      await until(async () => textAt(await getJson(`${url}/api/v1/p2p/jobs/${job}`), 'phase') === 'executing')
+      return job
+    })
+    let load = (): void => undefined
+    const loading = new Promise<void>((resolve) => {
+      load = resolve
+    })
+    await withFakeDaemon({ home, loading }, async ({ url }) => {
+      const { status, body } = await ask(`${url}/api/v1/p2p/jobs/${id}/events`)
+      load()
+      assert.is(status, 200)
+      assert.match(body, /^event: phase\n.+\n\nevent: outcome\ndata: \{"outcome":"pending"/m)
+      await settledJob(url, id)
+    })
+  }),
 )
 
 test.run()

@@ -26,6 +26,8 @@ export type FakeDaemonOptions = {
   /** Ids that the first generation goes on with behind its end. */
   readonly behindEnd?: readonly number[]
   readonly engine?: Partial<FakeOptions>
+  /** Resolves when the chat model may load. */
+  readonly loading?: Promise<void>
   readonly embedding?: EmbeddingOptions
   readonly taps?: Partial<Taps>
 }
@@ -43,17 +45,19 @@ class EngineThatFakes extends AnyModelBackend {
   readonly state = 'ready'
   readonly #behindEnd: readonly number[]
   readonly #embedding: EmbeddingOptions
+  readonly #loading: Promise<void> | undefined
   #generations = 0
   #embeddings = 0
 
-  constructor(options: Partial<FakeOptions>, behindEnd: readonly number[], embedding: EmbeddingOptions) {
+  constructor(options: Partial<FakeOptions>, { behindEnd = [], embedding = {}, loading }: FakeDaemonOptions) {
     super(options)
     this.#behindEnd = behindEnd
     this.#embedding = embedding
+    this.#loading = loading
   }
 
   override async load(request: LoadRequest): Promise<LoadedModel> {
-    if (request.format === 'onnx') await this.#embedding.loading
+    await (request.format === 'onnx' ? this.#embedding.loading : this.#loading)
     return super.load(request)
   }
 
@@ -78,10 +82,10 @@ export async function withFakeDaemon<T>(
   work: (daemon: FakeDaemon) => Promise<T>,
 ): Promise<T> {
   const home = options.home ?? tempFolder()
-  const { faultOf = () => undefined, behindEnd = [], embedding = {} } = options
+  const { faultOf = () => undefined } = options
   const engines: EngineThatFakes[] = []
   const host = () => {
-    const engine = new EngineThatFakes({ slotCount: 8, ...options.engine, faultOf }, behindEnd, embedding)
+    const engine = new EngineThatFakes({ slotCount: 8, ...options.engine, faultOf }, options)
     engines.push(engine)
     return engine
   }

@@ -73,8 +73,8 @@ test('there are no more buckets than there can be keys', () => {
 })
 
 test('durations are written as OpenAI writes them', () => {
-  const texts = [0, 0.2, 120, 1_000, 8_640, 59_999, 60_000, 360_000, 61_500].map(durationText)
-  assert.equal(texts, ['0s', '1ms', '120ms', '1s', '8.64s', '59.999s', '1m0s', '6m0s', '1m2s'])
+  const texts = [0, 0.2, 120, 1_000, 8_640, 59_999, 60_000, 360_000, 61_500, 119_700].map(durationText)
+  assert.equal(texts, ['0s', '1ms', '120ms', '1s', '8.64s', '59.999s', '1m0s', '6m0s', '1m2s', '2m0s'])
 })
 
 test.run()
