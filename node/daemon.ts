@@ -124,6 +124,7 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
   const roster = rankedNatively(genesisRoster(genesis), { announce: (why) => log.info('native_unused', { why }) })
   const workers = [keys.node, ...keys.validators].map(({ peer }) => peer)
   const preparations = new Preparations(runner, new Set(workers))
+  undo.push(async () => preparations.close())
   const common = { store, clock, random, state: () => ledger.state, roster: () => roster, facts, runner, preparations }
   const join = (key: KeyPair): PeerTransport => {
     const transport = taps.transport(network.endpoint(key.peer))
@@ -161,17 +162,28 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
     service.stopping()
     await control.stop()
   })
+  loadModels(hosted, config, { log, isStopped: () => stopped, ready: () => coordinator.run(), fatal })
+  return control.address
+}
+
+type LoadPorts = {
+  readonly log: Logger
+  readonly isStopped: () => boolean
+  readonly ready: () => Promise<void>
+  readonly fatal: (error: unknown) => void
+}
+
+/** One after the other: the first answer does not wait for a second model. Without that one, chat goes on, and status says why. */
+function loadModels(hosted: readonly Hosted[], config: Config, { log, isStopped, ready, fatal }: LoadPorts): void {
   const load = ({ model }: Hosted): Promise<unknown> =>
     model.load(loadRequest(config, model.entry)).catch((error: unknown) => {
-      if (!stopped) log.error('model_failed', { model: model.entry.id, ...errorFields(error) })
+      if (!isStopped()) log.error('model_failed', { model: model.entry.id, ...errorFields(error) })
     })
   const [chat, ...others] = hosted
   const first = chat === undefined ? Promise.resolve() : load(chat)
   // Jobs found in the journal go on when there is an engine to run them, or are refunded at their deadline without one.
-  void first.then(() => (stopped ? undefined : coordinator.run())).catch(fatal)
-  // One after the other: the first answer does not wait for a second model. Without that one, chat goes on, and status says why.
-  void others.reduce((before, other) => before.then(() => (stopped ? undefined : load(other))), first).catch(fatal)
-  return control.address
+  void first.then(() => (isStopped() ? undefined : ready())).catch(fatal)
+  void others.reduce((before, other) => before.then(() => (isStopped() ? undefined : load(other))), first).catch(fatal)
 }
 
 /** The HTTP control plane with the keys that it asks for. */

@@ -64,6 +64,11 @@ export class Preparations {
     begun.batches.return().catch(() => undefined)
   }
 
+  /** What was begun ends; the node stops. */
+  close(): void {
+    for (const jobId of [...this.#begun.keys()]) this.drop(jobId)
+  }
+
   #forget(jobId: JobId, begun: Begun): void {
     if (this.#begun.get(jobId) === begun) this.#begun.delete(jobId)
   }

@@ -1,3 +1,4 @@
+/** Generations that begin before their order: who gets them, and that none is left over. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseDigest, parseJobId } from '../../../../core/ids.ts'
@@ -87,6 +88,20 @@ test(
     assert.is(preparations.take(work.jobId, NEVER), undefined)
     while (model.running > 0) await settle()
     preparations.drop(work.jobId)
+  }),
+)
+
+test(
+  'a node that stops ends whatever it has begun',
+  within(2_000, async () => {
+    const { model, preparations } = await benchOf()
+    const works = [await workOf(model, 1), await workOf(model, 2)]
+    for (const work of works) preparations.begin({ ...work, workers: [HERE] })
+    await settle()
+    assert.is(model.running, 2)
+    preparations.close()
+    await settle()
+    assert.is(model.running, 0)
   }),
 )
 
