@@ -8,7 +8,7 @@ import { addConfig } from './commands/config.ts'
 import { type HistoryOptions, type MintOptions, mint, showAudit, showBalance, showHistory } from './commands/credits.ts'
 import { addExplain } from './commands/explain.ts'
 import { report } from './commands/failure.ts'
-import { collect, configOf, type Json, type NodeFlags, nodeFlags, type Run } from './commands/flags.ts'
+import { configOf, type Json, type NodeFlags, nodeFlags, type Run, repeatable } from './commands/flags.ts'
 import { addGpus } from './commands/gpus.ts'
 import type { Io } from './commands/io.ts'
 import { type SubmitOptions, showJob, submitJob, watchJob } from './commands/job.ts'
@@ -54,7 +54,8 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-function buildProgram(io: Io, run: Run): Command {
+/** @param run  runs the work of the verb that was chosen */
+export function buildProgram(io: Io, run: Run): Command {
   const program = new Command('cfab-node')
     .description('Lend a machine to a swarm that runs language models, and buy answers from it.')
     .version(version())
@@ -104,7 +105,7 @@ function addJob(job: Command, run: Run): void {
   nodeFlags(job.command('submit'))
     .description('submit a prompt and follow it to its receipt')
     .argument('[prompt...]', 'the prompt; - or nothing reads standard input')
-    .option('-m, --model <id>', 'model id')
+    .option('-m, --model <id>', 'model id (default: the chat model of the node)')
     .option('--replicas <count>', 'workers that run it independently, 1 to 5 (default: 1)')
     .option('--max-budget <credits>', 'refuse when it could cost more')
     .addOption(
@@ -116,7 +117,7 @@ function addJob(job: Command, run: Run): void {
     .option('--temperature <number>', '0 to 2 (default: 1)')
     .option('--top-k <count>', '1 to 40 (default: 40)')
     .option('--top-p <number>', '0.001 to 1 (default: 1); anything less cannot be verified')
-    .option('--stop <text>', 'ends the answer, repeatable up to 4 times', collect, [])
+    .addOption(repeatable('--stop <text>', 'ends the answer, repeatable up to 4 times'))
     .option('--max-tokens <count>', 'length of the answer at most')
     .option('--seed <integer>', 'chooses the sample')
     .option('--region <name>', 'region that must run it')
@@ -125,7 +126,7 @@ function addJob(job: Command, run: Run): void {
     .option('--detach', 'print the job id and leave')
     .option('-o, --out <path>', 'folder or file for the receipt (default: the working folder)')
     .option('--json', 'the result as JSON, without the text as it streams')
-    .action((words: string[], flags: NodeFlags & SubmitOptions & { readonly model?: string }) =>
+    .action((words: string[], flags: NodeFlags & SubmitOptions) =>
       run((to) => submitJob(words, flags, configOf(flags, to), to)),
     )
   nodeFlags(job.command('watch'))
@@ -155,7 +156,7 @@ function addReceipt(receipt: Command, run: Run): void {
     .command('verify')
     .description('check a receipt file: exit status 0 valid, 65 invalid, 3 unknown root, 66 unreadable')
     .argument('<file>')
-    .option('--root <id-or-file>', 'a swarm id or genesis file to trust, repeatable', collect, [])
+    .addOption(repeatable('--root <id-or-file>', 'a swarm id or genesis file to trust, repeatable'))
     .option('--home <folder>', 'node folder whose trust store counts')
     .option('--json', 'as JSON')
     .action((file: string, flags: NodeFlags & VerifyOptions) =>

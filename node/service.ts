@@ -105,7 +105,7 @@ export class NodeService implements App {
       startedMs: this.#startedMs,
       log: log.name,
       logNote: 'single point of failure: one database on this machine',
-      engine: runner.models[0]?.loaded?.engineId ?? 'loading',
+      engine: runner.models[0]?.loaded?.engineId ?? (host === 'failed' ? 'none' : 'loading'),
       hostState: host,
       models: runner.models.map((model) => this.#modelState(model)),
       ...{ validators: validators.keys.length, quorum: validators.quorum },
@@ -336,6 +336,7 @@ function firstOf(rows: readonly TransferRow[]): TransferRow {
 
 function idleReason(host: StatusView['hostState'], openJobs: number, members: number): string | null {
   if (openJobs > 0) return null
+  if (host === 'failed') return 'the chat model could not be loaded: the log says why'
   if (host !== 'ready') return `the compute host is ${host}`
   return members === 0 ? 'the roster is empty' : 'no jobs: nobody has asked for one'
 }

@@ -74,6 +74,12 @@ async function bench(options: BenchOptions, io: Io): Promise<number> {
     count(options.gen, '--gen', 0, 131_072),
     parallel,
   )
+  if (tests.length === 0)
+    throw new FabricError('CF_CONFIG_INVALID', {
+      source: 'flag',
+      key: '--gen',
+      expected: 'a test to run: --prompt or --gen above 0',
+    })
   // Loaded here and not above: the other commands must not pay for the engine.
   const { openForBench } = await import('../bench-host.ts')
   const { entry, backend, model } = await openForBench(config, Math.max(...parallel))

@@ -10,8 +10,11 @@ export type Place = {
   /** `''` for the program, `job submit` for a nested verb. */
   readonly path: string
   readonly verbs: readonly { readonly name: string; readonly description: string }[]
+  /** What an argument may be, where it is one of a few words. */
+  readonly words: readonly string[]
   readonly flags: readonly {
     readonly long: string
+    readonly short: string | undefined
     readonly takesValue: boolean
     readonly choices: readonly string[]
     readonly description: string
@@ -34,11 +37,12 @@ export function addCompletion(program: Command, run: Run): void {
 /** Every command of the tree, the program itself first. */
 export function placesOf(command: Command, path = ''): readonly Place[] {
   const verbs = command.commands.map((verb) => ({ name: verb.name(), description: verb.description() }))
-  const flags = command.options.flatMap(({ long, required, optional, argChoices, description }) =>
-    long == null ? [] : [{ long, takesValue: required || optional, choices: argChoices ?? [], description }],
+  const words = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
+  const flags = command.options.flatMap(({ long, short, required, optional, argChoices, description }) =>
+    long == null ? [] : [{ long, short, takesValue: required || optional, choices: argChoices ?? [], description }],
   )
   const inner = command.commands.flatMap((verb) => placesOf(verb, `${path} ${verb.name()}`.trim()))
-  return [{ path, verbs, flags }, ...inner]
+  return [{ path, verbs, words, flags }, ...inner]
 }
 
 export function completionScript(shell: Shell, name: string, places: readonly Place[]): string {
@@ -48,14 +52,17 @@ export function completionScript(shell: Shell, name: string, places: readonly Pl
 /** zsh runs the same script through its own emulation of bash's completion. */
 function bashScript(shell: 'bash' | 'zsh', name: string, places: readonly Place[]): string {
   const handler = `_${name.replaceAll('-', '_')}`
-  const cases = places.map(({ path, verbs, flags }) => {
-    const words = [...verbs.map((verb) => verb.name), ...flags.map((flag) => flag.long), '--help']
-    return `    ${quoted(path)}) words=${quoted(words.join(' '))} ;;`
+  const cases = places.map(({ path, verbs, words, flags }) => {
+    const all = [...verbs.map((verb) => verb.name), ...words, ...flags.map((flag) => flag.long), '--help']
+    return `    ${quoted(path)}) words=${quoted(all.join(' '))} ;;`
   })
   const chosen = places.flatMap(({ path, flags }) =>
     flags
       .filter(({ choices }) => choices.length > 0)
-      .map(({ long, choices }) => `    ${quoted(`${path} ${long}`)}) words=${quoted(choices.join(' '))} ;;`),
+      .map(({ long, short, choices }) => {
+        const names = [long, ...(short === undefined ? [] : [short])].map((name) => quoted(`${path} ${name}`))
+        return `    ${names.join('|')}) words=${quoted(choices.join(' '))} ;;`
+      }),
   )
   const paths = places.map(({ path }) => path).filter((path) => path !== '')
   return `${shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : ''}${handler}() {
@@ -78,11 +85,12 @@ complete -o default -F ${handler} ${name}
 }
 
 function fishScript(name: string, places: readonly Place[]): string {
-  const lines = places.flatMap(({ path, verbs, flags }) => {
+  const lines = places.flatMap(({ path, verbs, words, flags }) => {
     const condition = conditionOf(path, verbs)
     const start = `complete -c ${name} -n ${quoted(condition)}`
     return [
       ...verbs.map((verb) => `${start} -f -a ${quoted(verb.name)} -d ${quoted(verb.description)}`),
+      ...words.map((word) => `${start} -f -a ${quoted(word)}`),
       ...flags.map(({ long, takesValue, choices, description }) => {
         const values = choices.length > 0 ? ` -a ${quoted(choices.join(' '))}` : ''
         return `${start} -l ${long.slice(2)}${takesValue ? ' -r' : ''}${values} -d ${quoted(description)}`

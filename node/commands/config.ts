@@ -1,6 +1,7 @@
 /** `cfab-node config`: every setting, what it is, who said so, what it may be; and where the file is. There are no secrets in it. */
 import type { Command } from 'commander'
 import { type ConfigSources, explainConfig, loadConfig } from '../config.ts'
+import { pathsOf } from '../paths.ts'
 import type { Settings } from '../settings.ts'
 import { type Json, type NodeFlags, nodeFlags, type Run } from './flags.ts'
 import type { Io } from './io.ts'
@@ -14,12 +15,15 @@ export function addConfig(program: Command, run: Run): void {
     .action((flags: NodeFlags & Json) => run(async (io) => showConfig(flags, io)))
   nodeFlags(config.command('path'))
     .description('where config.toml is looked for')
-    .action((flags: NodeFlags) =>
-      run(async (io) => {
-        io.out(`${loadConfig(sourcesOf(flags, io)).paths.configFile}\n`)
-        return 0
-      }),
-    )
+    .option('--json', 'as JSON')
+    .action((flags: NodeFlags & Json) => run(async (io) => showPath(flags, io)))
+}
+
+/** The file is not read: whoever asks where it is may have to correct it. */
+function showPath({ home, json: asJson }: NodeFlags & Json, io: Io): number {
+  const { configFile: file } = pathsOf(home ?? io.env['CFAB_HOME'], io.env, io.cwd)
+  io.out(asJson === true ? json({ file }) : `${file}\n`)
+  return 0
 }
 
 function showConfig(flags: NodeFlags & Json, io: Io): number {

@@ -13,12 +13,14 @@ const HINTS: { readonly [Code in ErrorCode]?: string } = {
   CF_CONTROL_UNAUTHORIZED: 'run the command as the user who runs the daemon, with the same --home',
   CF_CONFIG_HOME_LOCKED: 'stop the other daemon, or give this one its own --home and --port',
   CF_CONFIG_INVALID: 'flags come before CFAB_* variables, these before config.toml',
-  CF_IDENTITY_KEY_UNREADABLE: 'key files must belong to you and have mode 0600',
+  CF_IDENTITY_KEY_UNREADABLE:
+    'a node makes its key files at its first start; they must belong to you and have mode 0600; `cfab-node keys list` shows them',
   CF_JOB_OVER_BUDGET: 'see the price with --dry-run; raise --max-budget or lower --max-tokens or --replicas',
   CF_JOB_NO_WORKERS: 'see who is eligible with --dry-run; fewer --replicas need fewer peers',
   CF_LEDGER_INSUFFICIENT_CREDIT:
     'see `cfab-node credits balance`; in a local swarm `cfab-node credits mint me 100` adds some',
   CF_MODEL_UNKNOWN: '`cfab-node models ls` lists the models of this node and those that it could pull',
+  CF_MODEL_LOAD_FAILED: '`cfab-node gpus` shows what can run models here; `cfab-node models verify` checks the files',
   CF_MODEL_SOURCE_UNREACHABLE:
     'check the connection, HTTPS_PROXY and HF_ENDPOINT; or copy the file here and pull its path',
   CF_MODEL_SOURCE_DENIED: "accept the model's terms on its page and set HF_TOKEN",
@@ -56,15 +58,20 @@ export function daemonError(status: number, body: unknown): Error {
 /** Tells the failure on standard error. @returns the exit status */
 export function report(error: unknown, io: Io): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
-  if (error instanceof FabricError) return tell(error.code, messageOf(error), io)
-  if (error instanceof DaemonError) return tell(error.code, error.message, io)
+  if (error instanceof FabricError) return tell(error.code, messageOf(error), hintOf(error), io)
+  if (error instanceof DaemonError) return tell(error.code, error.message, HINTS[error.code], io)
   io.err(`error CF_CONTROL_INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return EXIT_BUG
 }
 
-function tell(code: ErrorCode, message: string, io: Io): number {
+/** Which setting comes before which matters only to a value that is not on the command line. */
+function hintOf({ code, detail }: FabricError): string | undefined {
+  const { source } = detail
+  return code === 'CF_CONFIG_INVALID' && source !== 'file' && source !== 'environment' ? undefined : HINTS[code]
+}
+
+function tell(code: ErrorCode, message: string, hint: string | undefined, io: Io): number {
   io.err(`error ${code}: ${message}\n`)
-  const hint = HINTS[code]
   if (hint !== undefined) io.err(`hint: ${hint}\n`)
   return ERRORS[code].exit
 }

@@ -1,5 +1,5 @@
 /** What every command line shares: which node is meant, how its settings are found, how a command is run. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from '../config.ts'
 import type { Io } from './io.ts'
 
@@ -16,8 +16,11 @@ export function nodeFlags(command: Command): Command {
     .option('-p, --port <number>', 'API port (default: 7733)')
 }
 
-export function collect(value: string, earlier: readonly string[]): readonly string[] {
-  return [...earlier, value]
+/** A flag that may be given several times; without it the list is empty, which the help need not say. */
+export function repeatable(flags: string, description: string): Option {
+  return new Option(flags, description)
+    .argParser((value: string, earlier: readonly string[]): readonly string[] => [...earlier, value])
+    .default([], 'none')
 }
 
 export function configOf(flags: NodeFlags & { readonly model?: string }, io: Io): Config {

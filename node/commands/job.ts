@@ -13,6 +13,7 @@ import { LiveView } from './live.ts'
 import { columns, json, plainText, section, shortId } from './print.ts'
 
 export type SubmitOptions = {
+  readonly model?: string
   readonly replicas?: string
   readonly maxBudget?: string
   readonly verify?: string
@@ -41,8 +42,9 @@ export async function submitJob(
   config: Config,
   io: Io,
 ): Promise<number> {
-  const body = intentBody(await promptOf(words, io), options, config.model)
+  const prompt = await promptOf(words, io)
   return withClient(config, async (client) => {
+    const body = intentBody(prompt, options, options.model ?? (await chatModel(client)) ?? config.model)
     const answer = await client.json('/api/v1/p2p/intents', { method: 'POST', body })
     if (options.dryRun === true) {
       io.out(options.json === true ? json(answer) : quoteText(answer))
@@ -56,6 +58,13 @@ export async function submitJob(
     }
     return follow(client, id, options, io)
   })
+}
+
+/** The model that the node serves, whatever it is: this shell's settings need not be those that it was started with. */
+async function chatModel(client: Client): Promise<string | undefined> {
+  const models = listAt(await client.json('/api/v1/status'), 'models')
+  const chat = models.find((model) => textAt(model, 'task') === 'chat')
+  return chat === undefined ? undefined : textAt(chat, 'id')
 }
 
 export async function watchJob(id: string, options: WatchOptions, config: Config, io: Io): Promise<number> {
@@ -214,6 +223,7 @@ export function jobText(job: unknown): string {
     ['assurance', textAt(job, 'assurance')],
     ['reason', textAt(job, 'reason')],
     ['model', textAt(job, 'model')],
+    ['task', member(job, 'verifiable') === false ? `${textAt(job, 'task')}, unverifiable` : textAt(job, 'task')],
     ['created', textAt(job, 'created')],
     ['held', textAt(job, 'hold')],
     ['cost', textAt(job, 'cost')],
@@ -228,5 +238,5 @@ export function jobText(job: unknown): string {
     textAt(replica, 'tokens'),
   ])
   const text = member(job, 'text')
-  return `${facts}${rows.length === 0 ? '' : columns([head, ...rows])}${typeof text === 'string' ? `\n${plainText(text)}\n` : ''}`
+  return `${facts}${rows.length === 0 ? '' : `\n${columns([head, ...rows])}`}${typeof text === 'string' ? `\n${plainText(text)}\n` : ''}`
 }

@@ -2,7 +2,7 @@
 import type { Clock } from '../runtime/ports.ts'
 import type { ServerEvent } from './client.ts'
 import type { Io } from './io.ts'
-import { textAt } from './json.ts'
+import { listAt, textAt } from './json.ts'
 import { plainText, seconds } from './print.ts'
 
 export class LiveView {
@@ -12,6 +12,7 @@ export class LiveView {
   readonly #showText: boolean
   /** The cursor stands behind text: a stage must not be glued to it. */
   #midLine = false
+  #hasVectors = false
 
   constructor(io: Io, clock: Clock, showText: boolean) {
     this.#io = io
@@ -22,8 +23,8 @@ export class LiveView {
 
   show({ name, data }: ServerEvent): void {
     if (name === 'phase') this.stage(textAt(data, 'phase'), textAt(data, 'detail'))
-    else if (name === 'finish')
-      this.stage('finished', `${textAt(data, 'finish')}, ${textAt(data, 'completion_tokens')} tokens`)
+    else if (name === 'finish') this.#finish(textAt(data, 'finish'), textAt(data, 'completion_tokens'))
+    else if (name === 'vectors') this.#vectors(listAt(data, 'vectors').length)
     else if (name === 'tokens') this.#text(textAt(data, 'text'))
   }
 
@@ -40,6 +41,16 @@ export class LiveView {
   endLine(): void {
     if (this.#midLine) this.#io.out('\n')
     this.#midLine = false
+  }
+
+  /** An embedding job ends with vectors and no tokens: of its end they say all there is to say. */
+  #finish(finish: string, tokens: string): void {
+    if (!this.#hasVectors) this.stage('finished', `${finish}, ${tokens} tokens`)
+  }
+
+  #vectors(count: number): void {
+    this.#hasVectors = true
+    this.stage('finished', count === 1 ? '1 vector' : `${count} vectors`)
   }
 
   #text(text: string): void {

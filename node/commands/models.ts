@@ -89,7 +89,7 @@ async function pull(model: string, flags: PullFlags, config: Config, io: Io): Pr
   try {
     const pulled = await pullModel(request, options, { clock: systemClock, ...progress }, stop.signal)
     progress.end()
-    io.out(flags.json === true ? json(jsonPulled(pulled)) : pulledText(pulled))
+    io.out(flags.json === true ? json(jsonPulled(pulled)) : pulledText(pulled, flags.home))
     return 0
   } catch (error) {
     progress.end()
@@ -101,13 +101,13 @@ async function pull(model: string, flags: PullFlags, config: Config, io: Io): Pr
   }
 }
 
-function pulledText({ manifest, isNew }: Pulled): string {
+function pulledText({ manifest, isNew }: Pulled, home: string | undefined): string {
   const { id, bytes, parameters, quantisation, digest, trust } = manifest
   const verb = isNew ? 'installed' : 'is already installed:'
   return plainText(`${id} ${verb} ${parameters} ${quantisation}, ${humanBytes(bytes)}
 sha256 ${digest}
 ${TRUST[trust]}
-serve it: cfab-node start --model ${id}
+serve it: cfab-node start --model ${id}${home === undefined ? '' : ` --home ${home}`}
 `)
 }
 
@@ -122,7 +122,8 @@ async function remove(id: string, options: Json, { paths }: Config, io: Io): Pro
       throw error
     })
   })
-  io.out(options.json === true ? json({ id, freed_bytes: freed }) : `${id} removed, ${humanBytes(freed)} made free\n`)
+  const effect = freed === 0 ? '' : `, ${humanBytes(freed)} made free`
+  io.out(options.json === true ? json({ id, freed_bytes: freed }) : `${id} removed${effect}\n`)
   return 0
 }
 
@@ -140,13 +141,17 @@ async function verify(id: string | undefined, options: Json, { paths }: Config, 
   if (checks.length === 0) throw new FabricError('CF_MODEL_UNKNOWN', { model: (id ?? '').slice(0, 128) })
   const verdicts: Verdict[] = []
   for (const { check } of checks) verdicts.push(await check())
-  io.out(options.json === true ? json({ models: verdicts }) : columns(verdicts.map(verdictLine)))
+  io.out(options.json === true ? json({ models: verdicts.map(jsonVerdict) }) : columns(verdicts.map(verdictLine)))
   const failed = verdicts.find(({ code }) => code !== undefined)
   return failed?.code === undefined ? 0 : ERRORS[failed.code].exit
 }
 
 async function damagedVerdict(id: string): Promise<Verdict> {
   return { id, code: 'CF_MODEL_STORE_FAILED', reason: 'manifest_unreadable' }
+}
+
+function jsonVerdict({ id, code, reason }: Verdict) {
+  return { id, ok: code === undefined, code: code ?? null, reason: reason ?? null }
 }
 
 function verdictLine({ id, code, reason }: Verdict): readonly string[] {

@@ -11,22 +11,29 @@ export type PlainValue =
   | readonly PlainValue[]
   | { readonly [name: string]: PlainValue }
 
+type Fact = readonly [name: string, value: string]
+
 /** Fields that count micro-credits. */
 const AMOUNTS = new Set(['maxBudget', 'cost', 'refund', 'amount'])
 
-/** Amounts become decimal credits, other bigints decimal numbers, bytes hex. */
+/** Amounts become decimal credits, other bigints decimal numbers, bytes hex, names snake_case as in the API. */
 export function plain(value: unknown, name = ''): PlainValue {
   if (typeof value === 'bigint') return AMOUNTS.has(name) ? formatAmount(value) : value.toString()
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   if (Array.isArray(value)) return value.map((item: unknown) => plain(item, name))
   if (typeof value !== 'object' || value === null) return null
-  return Object.fromEntries(Object.entries(value).map(([key, inner]: [string, unknown]) => [key, plain(inner, key)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]: [string, unknown]) => [snakeCase(key), plain(inner, key)]),
+  )
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 export function factsText(facts: ReceiptFacts): string {
   const { settlement, intent } = facts
-  const { kind, temperatureMilli, topK } = intent.sampling
   const head = section(`Receipt of job ${facts.jobId}`, [
     ['swarm', `${facts.swarmId} (${facts.swarmName})`],
     ['outcome', settlement.outcome === 'paid' ? 'paid' : `refunded, ${settlement.reason}`],
@@ -41,13 +48,22 @@ export function factsText(facts: ReceiptFacts): string {
     ['edge', facts.edge],
     ['model', `sha256 ${intent.modelDigest}`],
     ['task', intent.task],
-    ['sampling', `${kind}, temperature ${temperatureMilli / 1000}, top-k ${topK}`],
-    ['tokens', `${intent.promptTokens} in, at most ${intent.maxTokens} out`],
+    ...workText(intent),
     ['draw', facts.assignment === undefined ? 'never assigned' : drawText(facts.assignment)],
-    ['stream', facts.delivery === undefined ? '-' : streamText(facts.delivery)],
+    ...(facts.delivery === undefined ? [] : [streamText(facts.delivery)]),
   ])
   const output = facts.output === undefined ? '' : `\n${outputText(intent, facts.output)}\n`
   return `${head}${replicasText(facts)}${legsText(facts)}${output}`
+}
+
+/** A text is not sampled: what an embedding job is measured by is its texts. */
+function workText({ task, sampling, promptTokens, maxTokens }: ReceiptFacts['intent']): readonly Fact[] {
+  if (task === 'embedding') return [['texts', `${maxTokens}, of ${promptTokens} tokens`]]
+  const { kind, temperatureMilli, topK } = sampling
+  return [
+    ['sampling', `${kind}, temperature ${temperatureMilli / 1000}, top-k ${topK}`],
+    ['tokens', `${promptTokens} in, at most ${maxTokens} out`],
+  ]
 }
 
 function outputText(
@@ -62,11 +78,12 @@ function drawText({ ranked, epoch, overlapping }: NonNullable<ReceiptFacts['assi
   return `${ranked.length} ranked in epoch ${epoch}${overlapping ? '; f=0, overlapping' : ''}`
 }
 
-function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): string {
-  return `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${segments.length} segments`
+function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): Fact {
+  const parts = segments.length === 1 ? '1 segment' : `${segments.length} segments`
+  return ['stream', `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${parts}`]
 }
 
-function replicasText({ assignment, findings, settlement }: ReceiptFacts): string {
+function replicasText({ assignment, findings, settlement, intent }: ReceiptFacts): string {
   if (assignment === undefined) return ''
   const rows = assignment.workers.map((worker, replica) => {
     const finding = findings.find((found) => found.replica === replica)
@@ -80,7 +97,8 @@ function replicasText({ assignment, findings, settlement }: ReceiptFacts): strin
       chosen,
     ]
   })
-  return `\n${columns([['REPLICA', 'WORKER', 'VERDICT', 'TOKENS', 'REASON', ''], ...rows])}`
+  const unit = intent.task === 'embedding' ? 'NUMBERS' : 'TOKENS'
+  return `\n${columns([['REPLICA', 'WORKER', 'VERDICT', unit, 'REASON', ''], ...rows])}`
 }
 
 function legsText({ settlement }: ReceiptFacts): string {

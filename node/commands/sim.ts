@@ -107,7 +107,11 @@ function progress({ jobs }: SimulationRequest, io: Io): (ended: number) => boole
 
 async function savePicture(path: string, report: SimulationReport): Promise<void> {
   await writeFile(path, plotOf(report)).catch((error: unknown) => {
-    throw new FabricError('CF_CONFIG_INVALID', { key: '--svg', file: path }, error)
+    throw new FabricError(
+      'CF_CONFIG_INVALID',
+      { source: 'flag', key: '--svg', file: path, expected: 'a file that can be written' },
+      error,
+    )
   })
 }
 

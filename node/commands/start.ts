@@ -7,7 +7,7 @@ import { systemClock } from '../runtime/system.ts'
 import { createLogger, errorFields, type Logger } from '../runtime/telemetry.ts'
 import { withClient } from './client.ts'
 import type { Io } from './io.ts'
-import { member, textAt } from './json.ts'
+import { listAt, member, textAt } from './json.ts'
 
 const READY_WAIT_MS = 120_000
 const READY_POLL_MS = 100
@@ -39,14 +39,28 @@ async function announce(config: Config, selector: string, io: Io): Promise<void>
   await withClient(config, async (client) => {
     const deadlineMs = systemClock.nowMs() + READY_WAIT_MS
     let status = await client.json('/api/v1/status')
-    while (member(status, 'ready') !== true && systemClock.nowMs() < deadlineMs) {
+    while (member(status, 'ready') !== true && !hasFailed(status) && systemClock.nowMs() < deadlineMs) {
       await systemClock.sleep(READY_POLL_MS)
       status = await client.json('/api/v1/status')
     }
+    if (hasFailed(status)) return io.err(failureText(status, selector))
     io.out(welcome(status, config, selector))
     const better = await suggestion(config, homeFlag(selector))
     if (better !== '') io.out(`\n${better}\n`)
   })
+}
+
+function hasFailed(status: unknown): boolean {
+  return textAt(status, 'host_state') === 'failed'
+}
+
+/** The node goes on: its books, receipts and other models can be used. */
+export function failureText(status: unknown, selector: string): string {
+  const failed = listAt(status, 'models').filter((model) => textAt(model, 'state') === 'failed')
+  const lines = failed.map(
+    (model) => `model ${textAt(model, 'id')} failed: ${textAt(model, 'reason')}; the log says why\n`,
+  )
+  return `${lines.join('')}not ready: no prompt can be answered. See \`npx cfab-node status${selector}\` and \`npx cfab-node gpus\`. Ctrl-C stops the node.\n`
 }
 
 /** A model is pulled into a home, whatever the node's port is. */

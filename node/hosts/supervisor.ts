@@ -31,8 +31,8 @@ export type HostEvent =
 export type HostPorts = { readonly clock: Clock; readonly onEvent: (event: HostEvent) => void }
 
 const NS_PER_MS = 1_000_000n
-/** Hosts that a first load may cost. */
-const LOAD_ATTEMPTS_MAX = 3
+/** Hosts that a first load may cost: with the pauses between them some ten seconds. */
+const LOAD_ATTEMPTS_MAX = 8
 const WATCHES_PER_SILENCE = 4
 
 export class HostSupervisor {

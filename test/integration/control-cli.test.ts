@@ -99,6 +99,18 @@ test(
 )
 
 test(
+  'a prompt without --model goes to the chat model that the node serves, whatever this shell is set to',
+  within(5_000, () =>
+    withCli(async (cli, { app, control }, home) => {
+      const env = { CFAB_HOME: home, CFAB_PORT: String(control.port), CFAB_MODEL: 'of-another-node' }
+      const run = await cli(['job', 'submit', 'x'], { env })
+      assert.is(run.status, 0, run.err)
+      assert.is(app.requests[0]?.model, 'cfab-tiny')
+    }),
+  ),
+)
+
+test(
   'refusals are one line with the code, a hint, and their own exit status',
   within(5_000, () =>
     withCli(async (cli) => {

@@ -28,6 +28,10 @@ test(
     assert.equal(await completed('cfab-node', 'job', 'submit', '--max-b'), ['--max-budget'])
     assert.equal(await completed('cfab-node', 'job', 'submit', '--verify', ''), ['after', 'before'])
     assert.equal(await completed('cfab-node', 'job', 'submit', '--verify', 'after', '--replic'), ['--replicas'])
+    assert.equal(await completed('cfab-node', 'completion', 'fi'), ['fish'])
+    assert.equal(await completed('cfab-node', 'bench', '-o', 'cs'), ['csv'])
+    assert.equal(await completed('cfab-node', 'models', 'pu'), ['pull'])
+    assert.equal(await completed('cfab-node', 'keys', 'api', 'rev'), ['revoke'])
     assert.equal(await completed('cfab-node', 'nothing-of-ours', 'x'), [])
   }),
 )
