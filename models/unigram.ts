@@ -29,6 +29,12 @@ const SPACES = /[\s\u200b\u200c\u200e\u200f\u2581\ufffd]+/gu
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROLS = /[\u0000-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/gu
 
+/**
+ * More marks on one letter than any writing has. Each is moved past those before it, so that a text of nothing else would take hours:
+ * so many at a time are put in order. The last two, half-width voice marks, become marks on the way.
+ */
+const MARKS = /([\p{M}\uff9e\uff9f]{64})/u
+
 type Node = { id: number; score: number; readonly next: Map<string, Node> }
 
 /** @param text  JSON: an array of `[piece, score]`. @returns undefined when it is something else */
@@ -86,7 +92,8 @@ function trieOf(vocabulary: Vocabulary): Node {
 }
 
 function normalise(text: string): readonly string[] {
-  const spaced = text.normalize('NFKC').replace(CONTROLS, '').replace(SPACES, ' ').trim()
+  const composed = text.split(MARKS).map((part) => part.normalize('NFKC'))
+  const spaced = composed.join('').replace(CONTROLS, '').replace(SPACES, ' ').trim()
   return spaced === '' ? [] : [...`${SPACE}${spaced.replaceAll(' ', SPACE)}`]
 }
 

@@ -83,13 +83,15 @@ export function agreements(outputs: readonly (Uint32Array | undefined)[], shape:
  */
 export function vectorMedoid(outputs: readonly Uint32Array[], candidates: readonly number[], count: number): number {
   invariant(candidates.length > 0, 'a medoid has candidates')
-  const floats = new Map(candidates.map((index) => [index, floatsOf(outputs[index] ?? new Uint32Array())]))
+  // A sum's last bit depends on its order, and whoever votes must choose as whoever proposes.
+  const ordered = candidates.toSorted((a, b) => a - b)
+  const floats = new Map(ordered.map((index) => [index, floatsOf(outputs[index] ?? new Uint32Array())]))
   // One is chosen whatever the words are: a lying quorum may call sound what is no vector.
   let best = Math.min(...candidates)
   let bestSum = Number.NEGATIVE_INFINITY
-  for (const [index, own] of [...floats].sort(([a], [b]) => a - b)) {
+  for (const [index, own] of floats) {
     let sum = 0
-    for (const other of candidates) sum += closeness(own, floats.get(other) ?? own, count)
+    for (const other of ordered) sum += closeness(own, floats.get(other) ?? own, count)
     if (sum > bestSum) [best, bestSum] = [index, sum]
   }
   return best

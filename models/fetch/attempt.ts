@@ -25,13 +25,15 @@ export type Ended = 'whole' | Broken
 
 /** Larger than any model in one file. */
 const FILE_BYTES_MAX = 2 ** 40
+/** Room that a file of unknown length must find, and finds again before it takes more. */
+const UNKNOWN_BYTES = 67_108_864
 const RETRY_AFTER_SECONDS = /^[0-9]{1,6}$/
 
 export type AttemptPorts = {
   readonly web: Web
   /** Called after each piece with its size. */
   readonly onBytes: (count: number) => void
-  /** Called before the first byte of a body. @throws CF_MODEL_DISK_FULL */
+  /** Called before the first byte of a body, and now and then within one that does not say its length. @throws CF_MODEL_DISK_FULL */
   readonly ensureRoom: (bytesLeft: number) => Promise<void>
 }
 
@@ -53,8 +55,8 @@ export async function attempt(
     checkStated(answer, wanted)
     const refused = await accept(answer, part, wanted, 'range' in headers)
     if (refused !== undefined) return refused
-    await ports.ensureRoom((part.facts.bytes ?? 0) - part.bytes)
-    return await receive(answer, part, ports.onBytes)
+    await ports.ensureRoom((part.facts.bytes ?? part.bytes + UNKNOWN_BYTES) - part.bytes)
+    return await receive(answer, part, ports)
   } finally {
     await answer.discard().catch(() => undefined)
   }
@@ -149,12 +151,17 @@ function refusal(answer: Answer): Broken {
   throw new FabricError('CF_MODEL_PULL_FAILED', { reason: 'answer_unexpected', status })
 }
 
-async function receive(answer: Answer, part: PartFile, onBytes: (count: number) => void): Promise<Ended> {
+async function receive(answer: Answer, part: PartFile, { onBytes, ensureRoom }: AttemptPorts): Promise<Ended> {
   const limit = part.facts.bytes ?? FILE_BYTES_MAX
+  let room = part.facts.bytes ?? part.bytes + UNKNOWN_BYTES
   for await (const chunk of answer.body) {
     if (part.bytes + chunk.length > limit) {
       await part.restart({})
       return { reason: 'too_long' }
+    }
+    if (part.bytes + chunk.length > room) {
+      await ensureRoom(UNKNOWN_BYTES)
+      room = part.bytes + UNKNOWN_BYTES
     }
     await part.append(chunk)
     if (!part.mayBeGguf) throw new FabricError('CF_MODEL_FORMAT_INVALID', { reason: 'not_gguf' })

@@ -62,7 +62,9 @@ export function checkAddress(url: URL, before?: URL): void {
 function hubSource(text: string, env: Environment): WebSource {
   const [, owner, repository, path = '', revision = 'main'] = HUB_SOURCE.exec(text) ?? []
   const segments = path.split('/')
-  const isPlain = segments.every((segment) => segment !== '' && segment !== '.' && segment !== '..')
+  const isPlain = [owner, repository, revision, ...segments].every(
+    (segment) => segment !== '' && segment !== '.' && segment !== '..',
+  )
   if (owner === undefined || repository === undefined || !isPlain) throw invalid('hub_source_malformed')
   const endpoint = parseUrl(env['HF_ENDPOINT'] || HUB)
   const place = [owner, repository, 'resolve', encodeURIComponent(revision), ...segments.map(encodeURIComponent)]

@@ -304,6 +304,21 @@ test(
 )
 
 test(
+  'a file that does not say its length finds room before it is written, and does not take the last of the disk',
+  scene([{ kind: 'no_length' }], async ({ folder, pull }) => {
+    const digest = MODEL_DIGEST
+    const small = { ...systemDisk, freeBytes: () => Promise.resolve(1_000_000) }
+    assert.is(await codeOf(pull({ digest, disk: small })), 'CF_MODEL_DISK_FULL')
+    assert.equal(inPlace(folder), [])
+    const asked: string[] = []
+    const roomy = { ...systemDisk, freeBytes: (path: string) => Promise.resolve(asked.push(path) * 2 ** 30) }
+    await pull({ digest, disk: roomy })
+    assert.is(asked.length, 1, 'a file of few bytes asks once')
+    assertInstalled(folder)
+  }),
+)
+
+test(
   'of two pulls of one model at once the second is told whose turn it is',
   scene([{ kind: 'stall', at: HALF }, { kind: 'none' }], async ({ folder, pull }) => {
     const codes = await Promise.all([codeOf(pull()), codeOf(pull())])

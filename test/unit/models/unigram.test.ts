@@ -96,6 +96,18 @@ test('a megabyte is read to its end', () => {
   assert.is(encode('hello world '.repeat(80_000)).length, 240_000)
 })
 
+test('millions of marks on one letter take no longer than as many letters', () => {
+  const pairs = 1_024 * 1_024
+  // Below goes before above: 32 that are unknown, which are one id, then 32 that are known.
+  assert.is(encode(`a${'\u0301\u0316'.repeat(pairs)}`).length, 1 + (pairs / 32) * 33)
+  assert.is(encode(`a${'\uff9e\u0301'.repeat(pairs)}`).length, 1 + (pairs / 32) * 33)
+  assert.equal(
+    encode(`a\u0316${'\u0301'.repeat(62)}`),
+    encode(`a${'\u0301'.repeat(62)}\u0316`),
+    'a few are put in order',
+  )
+})
+
 test('what is no vocabulary is refused', () => {
   const fine = Array.from({ length: 8 }, (_, id) => [`p${id}`, -id])
   assert.is(parseVocabulary(JSON.stringify(fine))?.length, 8)

@@ -9,7 +9,7 @@ import {
   vectorsIn,
   wordsOf,
 } from '../../../../core/verification/vectors.ts'
-import { testSeed } from '../../../support/seeded-random.ts'
+import { seededRandom, testSeed } from '../../../support/seeded-random.ts'
 
 const seed = testSeed()
 const SHAPE = { count: 2, dimensions: 4 }
@@ -92,6 +92,22 @@ test('the medoid is the one in the middle, ties go to the lower index, and one t
   assert.is(vectorMedoid([A, A, A], [2, 1], 2), 1)
   const numberless = new Uint32Array(8).fill(0x7fc0_0000)
   assert.is(vectorMedoid([numberless, A.slice(1), new Uint32Array(8)], [2, 1, 0], 2), 0, 'a choice, also of no vectors')
+})
+
+test('the medoid does not depend on the order in which candidates are named, however near to each other they are', () => {
+  const random = seededRandom(seed)
+  for (let round = 0; round < 2_000; round += 1) {
+    const base = Array.from({ length: 3 }, () => random.below(1_000) / 1_000 - 0.5)
+    const nearby = () => Float32Array.from(base, (value) => value + (random.below(2) - 0.5) / 100)
+    const outputs = Array.from({ length: 4 }, () => wordsOf([nearby()]))
+    const chosen = vectorMedoid(outputs, [0, 1, 2, 3], 1)
+    const orders = [
+      [3, 2, 1, 0],
+      [1, 0, 3, 2],
+      [2, 3, 0, 1],
+    ]
+    for (const order of orders) assert.is(vectorMedoid(outputs, order, 1), chosen)
+  }
 })
 
 const vector = fc

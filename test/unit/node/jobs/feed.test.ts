@@ -139,13 +139,14 @@ test(
   'the first replica that speaks is the only one that is heard',
   within(2_000, async (signal) => {
     const { run, shelf, feed } = shelved()
-    assert.is(shelf.tokens(run.job, 2, { ids: [7], text: 'seven' }), true)
-    assert.is(shelf.tokens(run.job, 0, { ids: [8], text: 'eight' }), false)
-    assert.is(shelf.tokens(run.job, 2, { ids: [9], text: 'nine' }), false)
+    assert.is(shelf.tokens(run.job, 2, { ids: [7], text: 'seven' }, 5), true)
+    assert.is(shelf.tokens(run.job, 0, { ids: [8], text: 'eight' }, 5), false)
+    assert.is(shelf.tokens(run.job, 2, { ids: [9], text: 'nine' }, 5), false)
     assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [8] }), false)
     assert.is(shelf.finished(run.job, 2, { finish: 'stop', ids: [7, 9] }), true)
     feed.push(OUTCOME)
     assert.equal(await heard(feed, signal), [
+      { type: 'phase', phase: 'executing', atMs: 5, detail: '3 replicas' },
       { type: 'tokens', ids: [7], text: 'seven' },
       { type: 'tokens', ids: [9], text: 'nine' },
       { type: 'finish', finish: 'stop', completionTokens: 2 },
@@ -157,7 +158,7 @@ test(
 test('tokens of a job without a feed go nowhere', () => {
   const { run, shelf } = shelved()
   const other = runTo(assigned, { intent: { nonce: 2n } })
-  assert.is(shelf.tokens(other.job, 0, { ids: [1], text: 'x' }), false)
+  assert.is(shelf.tokens(other.job, 0, { ids: [1], text: 'x' }, 5), false)
   assert.is(shelf.get(other.id), undefined)
   assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [] }), false)
 })
@@ -182,7 +183,7 @@ test(
     const shelf = new FeedShelf(3)
     shelf.open(run.id, 256)
     const before = run.trail.at(-2)?.job ?? run.first
-    assert.is(shelf.tokens(before, 0, { ids: [1], text: 'secret' }), false)
+    assert.is(shelf.tokens(before, 0, { ids: [1], text: 'secret' }, 5), false)
     shelf.changed(before, job, NOW_MS)
     const all = await heard(shelf.get(run.id) ?? new JobFeed(0), signal)
     assert.equal(

@@ -5,6 +5,7 @@ import { idsFromBytes, idsToBytes } from '../../../../core/codec/bytes.ts'
 import { encodeEnvelope, openAs, seal } from '../../../../core/identity/envelope.ts'
 import { steerFrameCodec, workFrameCodec } from '../../../../core/job/proposal.ts'
 import { type ChainStart, type Chunk, chunkCodec } from '../../../../core/latency/chain.ts'
+import { LIMITS } from '../../../../core/limits.ts'
 import { ChunkWriter } from '../../../../node/jobs/chunk-writer.ts'
 import { claimOf } from '../../../../node/jobs/claim.ts'
 import { frame } from '../../../../node/jobs/frames.ts'
@@ -218,6 +219,22 @@ test(
       'a job that streams says what it commits to',
     )
     assert.is(await reasonOf(batches(1, 1), trial), 'CF_MESH_REFUSED too_many_tokens')
+  }),
+)
+
+test(
+  'a worker that sends text without end, and no token, is refused before it fills the memory',
+  within(10_000, async () => {
+    const piece = 'x'.repeat(60_000)
+    const saying =
+      (count: number): Work =>
+      async (writer, stream) => {
+        for (let at = 0; at < count; at += 1) await stream.send(frame({ kind: 'tokens', text: piece }))
+        await stream.send(frame({ kind: 'commitment', envelope: commitmentOf(writer, await writer.close()) }))
+      }
+    const most = Math.floor(LIMITS.outputTextBytesMax / piece.length)
+    assert.is(await reasonOf(saying(most)), 'resolved')
+    assert.is(await reasonOf(saying(most + 1)), 'CF_MESH_REFUSED text_too_long')
   }),
 )
 
