@@ -47,6 +47,11 @@ export class Execution {
   readonly #stopped = new Set<JobId>()
   /** Orders that went out while the log was writing, by job and replica. */
   readonly #ahead = new Map<string, Early>()
+  /**
+   * What each replica streamed, by its ids and text: what the client has read must be what the worker reveals. A restart forgets it
+   * together with the stream that the client read.
+   */
+  readonly #shown = new Map<JobId, Map<number, string>>()
   /** Jobs whose journal has the stop: a stream that opens later is told at once. */
   readonly #halted = new Set<JobId>()
 
@@ -76,6 +81,7 @@ export class Execution {
   /** The job has settled. */
   forget(id: JobId): void {
     this.#streams.delete(id)
+    this.#shown.delete(id)
     this.#stopped.delete(id)
     this.#halted.delete(id)
   }
@@ -180,6 +186,7 @@ export class Execution {
       const ports = { key, clock, random, ...expected(job, payload) }
       const read = await readReplica(stream, start, ports, (part) => this.#tokens(job, replica, part, tell))
       stream.end()
+      if (job.intent.task !== 'embedding') this.#show(job.id, replica, outputName(read.ids, read.text))
       return {
         events: [...this.#delivered(job, effect, read), { type: 'committed', replica, commitment: read.commitment }],
         journaled: false,
@@ -219,7 +226,7 @@ export class Execution {
         signal,
       })
       const { value } = taken(openAs(commitmentCodec, replica.commitment, state().swarmId))
-      if (!opens(reveal, value, effect))
+      if (!opens(reveal, value, effect, this.#shown.get(job.id)?.get(effect.replica)))
         return told({ type: 'lost', replica: effect.replica, reason: 'reveal_mismatch' })
       return told({ type: 'revealed', replica: effect.replica, reveal })
     } catch (error) {
@@ -230,7 +237,7 @@ export class Execution {
 
   /** The first replica that speaks is the one that the client hears; with `before` nobody is heard until the verdict. */
   #tokens(job: Job, replica: number, part: TokenPart, tell: (event: JobEvent) => void): void {
-    if (this.#feeds.tokens(job, replica, part)) tell({ type: 'streaming', replica })
+    if (this.#feeds.tokens(job, replica, part, this.#ports.clock.nowMs())) tell({ type: 'streaming', replica })
   }
 
   #delivered(job: Job, effect: ExecuteEffect, read: ReadStream): readonly JobEvent[] {
@@ -253,6 +260,11 @@ export class Execution {
 
   #assignmentHash(job: Job, swarmId: SwarmId) {
     return bodyDigest('assignment', swarmId, 'assignment' in job ? job.assignment : new Uint8Array())
+  }
+
+  #show(id: JobId, replica: number, output: string): void {
+    const shown = this.#shown.get(id) ?? new Map<number, string>()
+    this.#shown.set(id, shown.set(replica, output))
   }
 
   #opened(id: JobId, stream: PeerStream): void {
@@ -280,17 +292,21 @@ function expected({ intent }: Job, payload: Uint8Array) {
 }
 
 /** The reveal is bound by the salted commitment that its worker signed: it needs no signature of its own. */
-function opens(reveal: Uint8Array, commitment: Commitment, effect: RevealEffect): boolean {
+function opens(reveal: Uint8Array, commitment: Commitment, effect: RevealEffect, shown: string | undefined): boolean {
   const decoded = revealCodec.decode(reveal)
   if (decoded.action !== 'accept') return false
   const { ids, text, salt } = decoded.value
   const tokens = idsFromBytes(ids)
-  if (tokens === undefined) return false
+  if (tokens === undefined || (shown !== undefined && outputName(tokens, text) !== shown)) return false
   const { jobId } = commitment
   return (
     outputCommit(jobId, effect.replica, effect.worker, tokensRoot(tokens), textDigest(text), salt) ===
     commitment.outputCommit
   )
+}
+
+function outputName(ids: Uint32Array | readonly number[], text: string): string {
+  return `${tokensRoot(ids)}/${textDigest(text)}`
 }
 
 function told(event: JobEvent): Performed {

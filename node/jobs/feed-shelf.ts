@@ -19,6 +19,8 @@ type Shelved = {
   streamed: number | undefined
   /** The text that went out is whole. */
   finished: boolean
+  /** Listeners know that the job is executing: workers begin while the log still writes their assignment. */
+  executing: boolean
 }
 
 /** What closed feeds may take together; whoever asks for one that is gone hears the job's end from the journal. */
@@ -41,7 +43,7 @@ export class FeedShelf {
   /** @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for */
   open(id: JobId, maxTokens: number, streamed?: number): void {
     if (this.#feeds.has(id)) return
-    this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed, finished: false })
+    this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed, finished: false, executing: false })
     this.#trim()
   }
 
@@ -61,9 +63,10 @@ export class FeedShelf {
   }
 
   /** @returns true when this replica has just become the one that is heard */
-  tokens(job: Job, replica: number, part: TokenPart): boolean {
+  tokens(job: Job, replica: number, part: TokenPart, nowMs: number): boolean {
     const shelved = this.#feeds.get(job.id)
     if (shelved === undefined || job.intent.verify === 'before') return false
+    if (!shelved.executing) this.#executing(shelved, job.intent.replicas, nowMs)
     const first = shelved.streamed === undefined
     shelved.streamed ??= replica
     if (shelved.streamed === replica) shelved.feed.push({ type: 'tokens', ...part })
@@ -85,10 +88,14 @@ export class FeedShelf {
 
   changed(before: Job, after: Job, nowMs: number): void {
     if (before.phase === after.phase) return
+    const shelved = this.#feeds.get(after.id)
+    if (after.phase === 'executing' && shelved !== undefined) {
+      if (!shelved.executing) this.#executing(shelved, after.replicas.length, nowMs)
+      return
+    }
     this.#push(after, { type: 'phase', phase: after.phase, atMs: nowMs, detail: detailOf(after) })
     if (after.phase !== 'settled') return
-    if (this.#feeds.get(after.id)?.finished === false)
-      for (const progress of outputProgress(after)) this.#push(after, progress)
+    if (shelved?.finished === false) for (const progress of outputProgress(after)) this.#push(after, progress)
     this.#push(after, { type: 'outcome', ...outcomeOf(after) })
   }
 
@@ -99,6 +106,12 @@ export class FeedShelf {
     for (const progress of outputProgress(job)) feed.push(progress)
     feed.push({ type: 'outcome', ...outcomeOf(job) })
     return feed
+  }
+
+  #executing(shelved: Shelved, replicas: number, nowMs: number): void {
+    shelved.executing = true
+    const detail = counted(replicas, 'replica')
+    shelved.feed.push({ type: 'phase', phase: 'executing', atMs: nowMs, detail })
   }
 
   #push(job: Job, progress: JobProgress): void {
@@ -148,17 +161,17 @@ function outcomeKind(job: SettledJob, assurance: Assurance | undefined): Outcome
 function detailOf(job: Job): string {
   switch (job.phase) {
     case 'proposed':
-      return `${job.answers.filter(({ answer }) => answer === 'accept').length} workers accepted`
+      return `${counted(job.answers.filter(({ answer }) => answer === 'accept').length, 'worker')} accepted`
     case 'assigned':
-      return `certificate of ${job.certificate.signatures.length / 64} validators`
+      return `certificate of ${counted(job.certificate.signatures.length / 64, 'validator')}`
     case 'executing':
-      return `${job.replicas.length} replicas`
+      return counted(job.replicas.length, 'replica')
     case 'committed':
-      return `${job.replicas.filter(({ state }) => state === 'committed').length} commitments`
+      return counted(job.replicas.filter(({ state }) => state === 'committed').length, 'commitment')
     case 'revealed':
-      return `${job.replicas.filter(({ state }) => state === 'revealed').length} outputs`
+      return counted(job.replicas.filter(({ state }) => state === 'revealed').length, 'output')
     case 'verified':
-      return `${job.findings.length} findings certified`
+      return `${counted(job.findings.length, 'finding')} certified`
     case 'failed':
       return job.reason
     case 'settled':
@@ -166,4 +179,8 @@ function detailOf(job: Job): string {
     default:
       return ''
   }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }

@@ -16,6 +16,7 @@ import {
   nextAck,
   openChain,
 } from '../../core/latency/chain.ts'
+import { LIMITS } from '../../core/limits.ts'
 import { commitmentCodec } from '../../core/verification/commitment.ts'
 import type { TokenDetail } from '../../models/backend.ts'
 import type { Clock, PeerStream, Random } from '../runtime/ports.ts'
@@ -48,6 +49,7 @@ export type ReadStream = {
   readonly commitment: Uint8Array
   readonly finish: 'stop' | 'length' | 'aborted'
   readonly ids: readonly number[]
+  readonly text: string
   /** Tokens as they came; times count from the order to work. */
   readonly arrivals: readonly Arrival[]
   readonly chainHead: Digest
@@ -70,6 +72,7 @@ export async function readReplica(
   const orderedNs = clock.monotonicNs()
   const ids: number[] = []
   const arrivals: Arrival[] = []
+  let text = ''
   let chain = openChain(start)
   for await (const bytes of stream) {
     const work = taken(workFrameCodec.decode(bytes))
@@ -79,6 +82,10 @@ export async function readReplica(
         const batch = [...(idsFromBytes(work.ids) ?? [])]
         if (ids.length + batch.length > ports.tokenCountMax)
           throw new FabricError('CF_MESH_REFUSED', { reason: 'too_many_tokens' })
+        text += work.text
+        // More than any reveal can hold; a frame needs no token to bring text.
+        if (text.length > LIMITS.outputTextBytesMax)
+          throw new FabricError('CF_MESH_REFUSED', { reason: 'text_too_long' })
         ids.push(...batch)
         if (batch.length > 0) arrivals.push({ receivedNs, tokenCount: batch.length })
         onTokens({ ids: batch, text: work.text, ...(ports.details ? detailsOf(work, batch) : {}) })
@@ -94,6 +101,7 @@ export async function readReplica(
         return {
           ...committed(work.envelope, ids, chain, ports),
           ids,
+          text,
           arrivals,
           chainHead: chain.head,
           ackHead: chain.ackHead,
