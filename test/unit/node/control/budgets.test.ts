@@ -27,7 +27,7 @@ test(
   within(10_000, async () => {
     const random = seededRandom(testSeed())
     const draw = (max: number): number => random.below(max)
-    const [usage, who] = [new MemoryUsage(0), caller(10_000n)]
+    const [usage, who] = [new MemoryUsage(0), caller(1_000n)]
     let { budgets } = budgetsOver(usage, 0, random)
     /** What the ledger would say: the truth that a crash does not change. */
     let paid = 0n
@@ -57,7 +57,7 @@ test(
         open.reduce((sum, hold) => sum + hold.amount, 0n),
         `step ${step}`,
       )
-      assert.ok(spent + held <= 10_000n, `step ${step}`)
+      assert.ok(spent + held <= 1_000n, `step ${step}`)
     }
     assert.ok(refused > 0 && paid > 0n, `refused ${refused}, paid ${paid}`)
   }),
