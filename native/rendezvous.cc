@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "siphash.h"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define CFAB_AVX2 1
 #include <immintrin.h>
@@ -15,14 +17,7 @@ namespace {
 
 // SipHash pads a message with its length in the top byte of the last block: 32 bytes of key and 4 of counter here.
 constexpr uint64_t kLastBlock = uint64_t{kPeerKeyBytes + 4} << 56;
-constexpr uint64_t kFinish = 0xff;
 constexpr size_t kWords = kPeerKeyBytes / 8;
-
-uint64_t LoadWord(const uint8_t* bytes) {
-  uint64_t word = 0;
-  for (int at = 7; at >= 0; at--) word = word << 8 | bytes[at];
-  return word;
-}
 
 // Lower first, as core compares PeerIds as texts: base32 puts the digits 2 to 7 behind z, ASCII puts them before a.
 bool IsLowerPeer(const uint8_t* a, const uint8_t* b) {
@@ -76,53 +71,14 @@ class Best {
   uint32_t count_ = 0;
 };
 
-// The four words of the paper's figure 2.1.
-struct State {
-  uint64_t a, b, c, d;
-};
-
-State InitialState(const uint8_t* draw_key) {
-  const uint64_t k0 = LoadWord(draw_key);
-  const uint64_t k1 = LoadWord(draw_key + 8);
-  return {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573};
-}
-
-inline uint64_t Rotate(uint64_t word, int bits) { return word << bits | word >> (64 - bits); }
-
-inline void Round(State& s) {
-  s.a += s.b;
-  s.c += s.d;
-  s.b = Rotate(s.b, 13) ^ s.a;
-  s.d = Rotate(s.d, 16) ^ s.c;
-  s.a = Rotate(s.a, 32) + s.d;
-  s.c += s.b;
-  s.d = Rotate(s.d, 21) ^ s.a;
-  s.b = Rotate(s.b, 17) ^ s.c;
-  s.c = Rotate(s.c, 32);
-}
-
-inline void Absorb(State& s, uint64_t word) {
-  s.d ^= word;
-  Round(s);
-  Round(s);
-  s.a ^= word;
-}
-
-inline uint64_t Finish(State s, uint64_t last) {
-  Absorb(s, last);
-  s.c ^= kFinish;
-  for (int round = 0; round < 4; round++) Round(s);
-  return s.a ^ s.b ^ s.c ^ s.d;
-}
-
-uint64_t Score(State s, const uint8_t* peer_key, uint32_t weight) {
-  for (size_t word = 0; word < kWords; word++) Absorb(s, LoadWord(peer_key + 8 * word));
+uint64_t Score(SipState s, const uint8_t* peer_key, uint32_t weight) {
+  for (size_t word = 0; word < kWords; word++) SipAbsorb(s, LoadWord(peer_key + 8 * word));
   uint64_t best = 0;
-  for (uint32_t k = 0; k < weight; k++) best = std::max(best, Finish(s, kLastBlock | k));
+  for (uint32_t k = 0; k < weight; k++) best = std::max(best, SipFinish(s, kLastBlock | k));
   return best;
 }
 
-void OfferScalar(const State& initial, const Peers& peers, uint32_t from, Best& best) {
+void OfferScalar(const SipState& initial, const Peers& peers, uint32_t from, Best& best) {
   for (uint32_t at = from; at < peers.count; at++) {
     best.Offer(Score(initial, peers.keys + size_t{at} * kPeerKeyBytes, peers.weights[at]), at);
   }
@@ -195,7 +151,7 @@ CFAB_TARGET void Absorb(Lanes& s, const Words& words) {
 CFAB_TARGET Words Finish(Lanes s, const Words& counters) {
   // A counter shares no bit with the rest of its block.
   Absorb(s, counters ^ Broadcast(kLastBlock));
-  s.c = s.c ^ Broadcast(kFinish);
+  s.c = s.c ^ Broadcast(kSipFinish);
   for (int round = 0; round < 4; round++) Round(s);
   return s.a ^ s.b ^ s.c ^ s.d;
 }
@@ -231,7 +187,7 @@ CFAB_TARGET void Transpose(const uint8_t* keys, __m256i* words) {
   words[3] = _mm256_permute2x128_si256(odd01, odd23, 0x31);
 }
 
-CFAB_TARGET Lanes AbsorbEight(const State& initial, const uint8_t* keys) {
+CFAB_TARGET Lanes AbsorbEight(const SipState& initial, const uint8_t* keys) {
   Lanes s{Broadcast(initial.a), Broadcast(initial.b), Broadcast(initial.c), Broadcast(initial.d)};
   __m256i low[kWords], high[kWords];
   Transpose(keys, low);
@@ -264,7 +220,7 @@ CFAB_TARGET void ScoreAcross(const Lanes& s, const uint8_t* weights, uint32_t we
 }
 
 // One peer at a time, eight counters at once.
-CFAB_TARGET uint64_t ScoreAlong(const State& s, uint32_t weight) {
+CFAB_TARGET uint64_t ScoreAlong(const SipState& s, uint32_t weight) {
   if (weight == 0) return 0;
   const Lanes lanes{Broadcast(s.a), Broadcast(s.b), Broadcast(s.c), Broadcast(s.d)};
   const Words limit = Broadcast(weight);
@@ -279,7 +235,7 @@ CFAB_TARGET uint64_t ScoreAlong(const State& s, uint32_t weight) {
   return *std::max_element(parts, parts + kLanes);
 }
 
-CFAB_TARGET void ScoreEight(const State& initial, const uint8_t* keys, const uint8_t* weights, uint64_t* scores) {
+CFAB_TARGET void ScoreEight(const SipState& initial, const uint8_t* keys, const uint8_t* weights, uint64_t* scores) {
   const Lanes s = AbsorbEight(initial, keys);
   uint32_t weight_max = 0;
   uint32_t along_count = 0;
@@ -298,7 +254,7 @@ CFAB_TARGET void ScoreEight(const State& initial, const uint8_t* keys, const uin
 }
 
 // Returns how many peers it has done: the rest are fewer than the lanes.
-__attribute__((target("avx2"))) uint32_t OfferAvx2(const State& initial, const Peers& peers, Best& best) {
+__attribute__((target("avx2"))) uint32_t OfferAvx2(const SipState& initial, const Peers& peers, Best& best) {
   uint32_t at = 0;
   uint64_t scores[kLanes];
   for (; peers.count - at >= kLanes; at += kLanes) {
@@ -308,7 +264,7 @@ __attribute__((target("avx2"))) uint32_t OfferAvx2(const State& initial, const P
   return at;
 }
 #else
-uint32_t OfferAvx2(const State&, const Peers&, Best&) { return 0; }
+uint32_t OfferAvx2(const SipState&, const Peers&, Best&) { return 0; }
 #endif
 
 }  // namespace
@@ -322,7 +278,7 @@ bool Supports(Isa isa) {
 }
 
 void RendezvousTop(const uint8_t* draw_key, const Peers& peers, Isa isa, Ranked* top, uint32_t top_count) {
-  const State initial = InitialState(draw_key);
+  const SipState initial = SipStart(draw_key);
   Best best(peers.keys, top, top_count);
   const uint32_t done = isa == Isa::kAvx2 ? OfferAvx2(initial, peers, best) : 0;
   OfferScalar(initial, peers, done, best);
