@@ -1,8 +1,7 @@
 /** Loads the built add-on where there is one that can be trusted to compute what the reference computes. */
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { loadAddonFile } from './addon-file.ts'
 import { type PackedPeers, PEER_KEY_BYTES, type RendezvousTop, referenceTop } from './reference.ts'
-import { builtPaths, NATIVE_FOLDER, stampOf } from './stamp.ts'
+import { NATIVE_FOLDER } from './stamp.ts'
 
 /** Which path runs: an instruction set of the add-on, or TypeScript. */
 export type Kernel = 'avx2' | 'scalar' | 'reference'
@@ -51,27 +50,18 @@ export function loadKernel({ kernel, announce, folder = NATIVE_FOLDER }: LoadOpt
 }
 
 function fallBack(why: string, announce: LoadOptions['announce']): Loaded {
-  announce?.(`The native kernels are not used, ${why}: draws over many peers take longer.`)
+  announce?.(`The native kernels are not used (${why}): draws over many peers take longer.`)
   return REFERENCE
 }
 
 /** @returns why there is none, when there is none */
 function readAddon(folder: string): Addon | string {
-  const { binary, stamp } = builtPaths(folder)
-  try {
-    if (readFileSync(stamp, 'utf8') !== stampOf(readFileSync(binary), folder)) return 'their build is of other sources'
-  } catch {
-    return 'they are not built'
-  }
-  try {
-    return parseAddon(createRequire(import.meta.url)(binary)) ?? 'their build is not ours'
-  } catch {
-    return 'their build cannot be loaded'
-  }
+  const loaded = loadAddonFile('cfab', folder)
+  return 'reason' in loaded ? loaded.reason : (parseAddon(loaded.addon) ?? 'the build is not ours')
 }
 
-function parseAddon(loaded: unknown): Addon | undefined {
-  const isAddon = typeof loaded === 'object' && loaded !== null && 'avx2' in loaded && 'rendezvousTop' in loaded
+function parseAddon(loaded: object): Addon | undefined {
+  const isAddon = 'avx2' in loaded && 'rendezvousTop' in loaded
   if (!isAddon || typeof loaded.avx2 !== 'boolean' || typeof loaded.rendezvousTop !== 'function') return undefined
   return loaded as Addon
 }

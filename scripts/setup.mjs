@@ -1,5 +1,5 @@
 /**
- * Makes a fresh clone ready, then runs what was asked for: `node scripts/setup.mjs [script.ts args...]`.
+ * Makes a fresh clone ready, then runs what was asked for: `node scripts/setup.mjs [script.ts args... | --add-ons]`.
  *
  * Installs when node_modules is missing or older than the lock file, says how much it took, and is silent otherwise. The script
  * is started with the Node.js that was just installed. That is done here, not by `&&` in package.json, since a shell looks `node`
@@ -26,8 +26,8 @@ const MODULES = path.join(ROOT, 'node_modules')
 const STAMP = path.join(MODULES, '.cfab-installed')
 const ENGINES = path.join(ROOT, '.engines', 'node_modules', '@node-llama-cpp')
 const NATIVE = path.join(ROOT, 'scripts', 'native.mjs')
-/** Scripts that build the native kernels first; a node that is only started does not wait for a compiler. */
-const USES_NATIVE = /^(?:test|bench)\//
+/** Scripts that build the add-ons first; `--once`, for a node that is started, does not try again what has failed before. */
+const USES_NATIVE = /^(?:test|bench)\/|^scripts\/engine-test/
 const MIB = 1_048_576
 /** What a default install may take on disk. */
 const INSTALLED_MIB_MAX = 900
@@ -87,7 +87,7 @@ export function runNpm(args, options) {
 }
 
 function install() {
-  console.log('Installing dependencies, once (about 0.5 GB) ...')
+  console.log('Installing dependencies, once (about 0.75 GB) ...')
   const startedMs = Date.now()
   const args = ['ci', '--include=dev', '--include=optional', '--loglevel=error', '--no-audit', '--no-fund']
   const env = { ...process.env, CFAB_SETUP: '1' }
@@ -127,7 +127,9 @@ async function main(args) {
   }
   const bin = path.join(MODULES, '.bin')
   const env = { ...process.env, PATH: [path.dirname(node), bin, process.env['PATH']].join(path.delimiter) }
-  if (USES_NATIVE.test(args[0])) spawnSync(node, [NATIVE, '--quietly'], { stdio: 'inherit', env })
+  const buildAddons = (mode) => spawnSync(node, [NATIVE, mode], { stdio: 'inherit', env })
+  if (args[0] === '--add-ons') return buildAddons('--once').status ?? 70
+  if (USES_NATIVE.test(args[0])) buildAddons('--quietly')
   return runWith(node, args, env)
 }
 

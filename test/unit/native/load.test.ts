@@ -6,22 +6,23 @@ import { type LoadOptions, loadKernel } from '../../../native/load.ts'
 import { builtPaths, NATIVE_FOLDER, sourcesName, stampOf } from '../../../native/stamp.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
-const isBuilt = existsSync(builtPaths().stamp)
+const isBuilt = existsSync(builtPaths('cfab').stamp)
 if (!isBuilt) console.log('skipped what needs a build: there is no compiler here')
 
 /** The sources and their build, to be broken. */
 function copied(): string {
   const folder = tempFolder()
-  cpSync(NATIVE_FOLDER, folder, { recursive: true })
+  const isLarge = (source: string) => /\/(?:references|build\/(?:engine|llama\.cpp))$/.test(source)
+  cpSync(NATIVE_FOLDER, folder, { recursive: true, filter: (source) => !isLarge(source) })
   return folder
 }
 
 /** Puts other bytes in the place of the binary, under a stamp that vouches for them. */
 function withBinary(bytes: Uint8Array): string {
   const folder = copied()
-  const { binary, stamp } = builtPaths(folder)
+  const { binary, stamp } = builtPaths('cfab', folder)
   writeFileSync(binary, bytes)
-  writeFileSync(stamp, stampOf(bytes, folder))
+  writeFileSync(stamp, stampOf('cfab', bytes, folder))
   return folder
 }
 
@@ -62,14 +63,14 @@ if (isBuilt) {
 
   test('a build for another platform is not loaded', () => {
     const folder = copied()
-    const { stamp } = builtPaths(folder)
+    const { stamp } = builtPaths('cfab', folder)
     writeFileSync(stamp, readFileSync(stamp, 'utf8').replace(/ \w+-\w+-napi\d+ /, ' plan9-mips-napi8 '))
     assertFallsBack({ folder }, /other sources/)
   })
 
   test('a binary that was cut short is not loaded', () => {
     const folder = copied()
-    const { binary } = builtPaths(folder)
+    const { binary } = builtPaths('cfab', folder)
     writeFileSync(binary, readFileSync(binary).subarray(0, 8_192))
     assertFallsBack({ folder }, /other sources/)
   })
@@ -79,7 +80,8 @@ if (isBuilt) {
   test('the name of a build depends on its sources alone, not on what was built', () => {
     const folder = copied()
     writeFileSync(join(folder, 'build', 'other.gypi'), '{}')
-    assert.is(sourcesName(folder), sourcesName())
+    writeFileSync(join(folder, 'engine', 'other.cc'), '')
+    assert.is(sourcesName('cfab', folder), sourcesName('cfab'))
   })
 }
 
