@@ -3,7 +3,48 @@
  * The frames between the daemon and its compute host are these types; nothing here may hold a native handle.
  */
 
-export type ChatMessage = { readonly role: 'system' | 'user' | 'assistant'; readonly content: string }
+/** A call that the model asked for. `arguments` is JSON text, as the OpenAI API has it. */
+export type ToolCall = { readonly id: string; readonly name: string; readonly arguments: string }
+
+export type ChatMessage = {
+  readonly role: 'system' | 'user' | 'assistant' | 'tool'
+  readonly content: string
+  /** Of an assistant's turn. */
+  readonly toolCalls?: readonly ToolCall[]
+  /** Of a `tool` message: the call that it answers. */
+  readonly toolCallId?: string
+}
+
+/** A function that the model may call; `parameters` is a JSON Schema object. */
+export type ToolSpec = {
+  readonly name: string
+  readonly description: string
+  readonly parameters: Readonly<Record<string, unknown>>
+}
+
+export type RenderOptions = {
+  readonly tools?: readonly ToolSpec[]
+  /** Of models that can think first: whether they should. Absent leaves it to the template. */
+  readonly thinking?: boolean
+}
+
+/** How a model writes a call of a tool; told from its template. `none`: it has no template of its own.
+ * `json`: its template knows no tools, or has it call them in a way that is not read here; ours tells of them, and a call is JSON. */
+export const TOOL_FORMATS = ['none', 'hermes', 'llama3', 'mistral', 'mistral11', 'gemma', 'phi', 'json'] as const
+export type ToolFormat = (typeof TOOL_FORMATS)[number]
+
+/** How a model that thinks first marks its thoughts, and whether a prompt ends with the opening mark, by RenderOptions.thinking. */
+export type ThinkFormat = {
+  readonly open: string
+  readonly close: string
+  readonly startsOpen: { readonly default: boolean; readonly on: boolean; readonly off: boolean }
+}
+
+/** What drives the engine's libraries; `lockstep` goes through node-llama-cpp. */
+export const DRIVER_KINDS = ['native', 'lockstep', 'onnx'] as const
+export type DriverKind = (typeof DRIVER_KINDS)[number]
+/** `reason`: why this one, in words that `status` and `doctor` show; '' when it is the best there is. */
+export type Driver = { readonly kind: DriverKind; readonly reason: string }
 
 /**
  * `gumbel-v1` is checkable by anyone with the model. `llama` is the sampler with the parameters that llama.cpp and the OpenAI API
@@ -21,16 +62,20 @@ export type SamplingSpec =
       readonly frequencyPenalty: number
       readonly presencePenalty: number
       readonly seed: number
+      /** Added to a token's logit before anything else, -100..100 as the OpenAI API has it; at most 300 ids. */
+      readonly logitBias?: readonly (readonly [id: number, bias: number])[]
     }
 
 export type FinishReason = 'stop' | 'length' | 'aborted'
 
 export type LoadRequest = {
-  /** `gguf` models generate text, `onnx` models embed. */
+  /** `onnx` models embed; what a `gguf` model does is in its header. */
   readonly format: 'gguf' | 'onnx'
   readonly path: string
   /** Vocabulary of an `onnx` model, with its own digest; a GGUF has it inside. */
   readonly tokenizer?: { readonly path: string; readonly digest: string }
+  /** How an `onnx` model's vectors of tokens become one of the text; absent: `mean`. */
+  readonly pooling?: 'mean' | 'cls'
   /** Expected sha256 of the file, lowercase hex; a different file is refused. */
   readonly digest: string
   /** Tokens per sequence. */
@@ -42,6 +87,22 @@ export type LoadRequest = {
   /** Refuse the load when the estimate exceeds this. */
   readonly memoryBytesMax: number
   readonly gpu: 'off' | 'auto' | 'cuda' | 'vulkan' | 'metal'
+  /** `auto` takes the native engine where its libraries are the pinned ones, else lock-step. Absent: `auto`. */
+  readonly driver?: 'auto' | 'native' | 'lockstep'
+  /** Folder of llama.cpp's libraries in place of those of node-llama-cpp, for the native engine: the same bytes, elsewhere. */
+  readonly libraries?: string
+  /** Layers on the device; absent or `auto`: as many as fit `vramBytesMax`. */
+  readonly gpuLayers?: number | 'auto'
+  /** Device memory that may be taken; absent: what is free. */
+  readonly vramBytesMax?: number
+  /** Share of the layers for each device, in the order of `gpus`; absent: by free memory. */
+  readonly tensorSplit?: readonly number[]
+  /** Type of keys and values in memory; absent: f16, the only one that verifiable jobs may use. */
+  readonly kvType?: 'f16' | 'q8_0'
+  /** Absent: true. Other settings give other logits. */
+  readonly flashAttention?: boolean
+  /** Sequences kept for later prompts with the same beginning; absent: 0, off. */
+  readonly cachedSequences?: number
 }
 
 export type LoadedModel = {
@@ -52,8 +113,12 @@ export type LoadedModel = {
   readonly vocabSize: number
   readonly contextTokens: number
   readonly slotCount: number
-  /** sha256 of what turns messages or texts into ids: the chat template's text, or an embedding model's vocabulary file; lowercase hex. */
+  /** sha256 of what turns messages or texts into ids: a chat template's text, an encoder's vocabulary file or its whole GGUF; lowercase hex. */
   readonly templateDigest: string
+  readonly toolFormat: ToolFormat
+  /** Absent: the model does not think in words of its own. */
+  readonly thinkFormat?: ThinkFormat
+  readonly driver: Driver
   readonly stopIds: readonly number[]
   /** Length of one embedding vector; 0 for a model that generates. */
   readonly dimensions: number
@@ -69,6 +134,12 @@ export type GenerateRequest = {
   readonly stop: readonly string[]
   /** 0..20 alternatives wanted for each token; absent: no `details` at all. */
   readonly topLogprobs?: number
+  /** GBNF with the rule `root` that the output must follow; only with `llama` sampling. Absent or '': none. */
+  readonly grammar?: string
+  /** Control tokens that do not end the output appear in its text: tool calls begin with them. */
+  readonly showControl?: boolean
+  /** Whose prompts may share what was computed for a common beginning; absent or '' shares nothing. Never set for a verifiable job. */
+  readonly cacheKey?: string
 }
 
 /** A token as it may be shown. `text` is empty where its bytes are part of a character that other tokens complete. */
@@ -117,6 +188,12 @@ export type BackendMetrics = {
   readonly tokensPrefilled: number
   /** Resident memory of the process that runs the model, bytes. */
   readonly residentBytes: number
+  readonly jobsWaiting: number
+  /** Forward passes since the load, and what they took, milliseconds. */
+  readonly steps: number
+  readonly stepMs: number
+  /** Prompt tokens that needed no computing. */
+  readonly tokensFromCache: number
 }
 
 /**
@@ -129,7 +206,7 @@ export interface Backend {
   /** In place of the model before, if any; what still runs on that ends as `aborted`. */
   load(request: LoadRequest): Promise<LoadedModel>
   /** The chat template applied to the messages, with the assistant turn opened. A message cannot end its turn or open another. */
-  render(messages: readonly ChatMessage[]): Promise<string>
+  render(messages: readonly ChatMessage[], options?: RenderOptions): Promise<string>
   /** @param parseSpecial  true for rendered templates, false for plain user text */
   tokenize(text: string, parseSpecial: boolean): Promise<Uint32Array>
   /** The prompt's chunk schedule that `generate` uses for a prompt of this many tokens: part of the commitment. */

@@ -14,13 +14,19 @@ import type {
   GenerateRequest,
   LoadedModel,
   LoadRequest,
+  RenderOptions,
   TokenBatch,
 } from './backend.ts'
 
 export type DaemonFrame =
-  /** `verified`: the file stamp under which this digest was already checked, so that a restart need not read the file twice. */
+  /** `verified`: what an earlier host of this model said when it was loaded, so that a restart need not find it out again; else ''. */
   | { readonly type: 'load'; readonly call: number; readonly request: LoadRequest; readonly verified: string }
-  | { readonly type: 'render'; readonly call: number; readonly messages: readonly ChatMessage[] }
+  | {
+      readonly type: 'render'
+      readonly call: number
+      readonly messages: readonly ChatMessage[]
+      readonly options: RenderOptions
+    }
   | { readonly type: 'tokenize'; readonly call: number; readonly text: string; readonly parseSpecial: boolean }
   | { readonly type: 'generate'; readonly call: number; readonly request: GenerateRequest }
   | { readonly type: 'audit'; readonly call: number; readonly request: AuditRequest }
@@ -42,6 +48,8 @@ export type HostFrame =
   | { readonly type: 'aborted'; readonly call: number }
   | { readonly type: 'failed'; readonly call: number; readonly code: ErrorCode; readonly detail: ErrorDetail }
   | { readonly type: 'step'; readonly batches: readonly CallBatch[] }
+  /** A step of the native engine; see step-body.ts. */
+  | { readonly type: 'tokens'; readonly body: Uint8Array }
 
 const DAEMON_TYPES = new Set(['load', 'render', 'tokenize', 'generate', 'audit', 'embed', 'metrics', 'cancel', 'abort'])
 const HOST_TYPES = new Set([
@@ -54,6 +62,7 @@ const HOST_TYPES = new Set([
   'aborted',
   'failed',
   'step',
+  'tokens',
 ])
 
 /** Both ends are this program in one version, so a frame's type says enough about its fields. */

@@ -5,14 +5,30 @@
  */
 import { FabricError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
-import type { BackendMetrics } from './backend.ts'
+import type { BackendMetrics, LoadRequest } from './backend.ts'
 import { type DaemonFrame, type HostFrame, parseDaemonFrame } from './frames.ts'
-import type { Hosted } from './hosted.ts'
-import { hostLlama } from './llama-hosted.ts'
-import { hostOnnx } from './onnx-hosted.ts'
+import type { Hosted, Send } from './hosted.ts'
 
-const OPEN = { gguf: hostLlama, onnx: hostOnnx }
-const NOTHING = { slotsBusy: 0, slotCount: 0, tokensDecoded: 0, tokensPrefilled: 0 }
+type Open = (request: LoadRequest, verified: string, send: Send) => Promise<Hosted>
+
+/** One is loaded in a host's life: the other's code need not be read. */
+const OPEN: Record<LoadRequest['format'], Open> = {
+  gguf: async (...load) => (await import('./native/driver.ts')).hostGguf(...load),
+  onnx: async (...load) => (await import('./onnx-hosted.ts')).hostOnnx(...load),
+}
+const NOTHING = {
+  slotsBusy: 0,
+  slotCount: 0,
+  tokensDecoded: 0,
+  tokensPrefilled: 0,
+  jobsWaiting: 0,
+  steps: 0,
+  stepMs: 0,
+  tokensFromCache: 0,
+}
+
+// Else ggml forks a debugger before it ends the process, which takes seconds.
+process.env['GGML_NO_BACKTRACE'] = '1'
 
 let hosted: Hosted | undefined
 

@@ -3,9 +3,11 @@ import { FabricError } from '../core/errors.ts'
 import { unreachable } from '../core/invariant.ts'
 import { AuditRun } from './audit-run.ts'
 import type { BackendMetrics, LoadedModel, LoadRequest } from './backend.ts'
+import { hostEmbedder } from './embed-hosted.ts'
 import { GenerateRun } from './generate-run.ts'
 import type { ComputeFrame, Hosted, Send } from './hosted.ts'
-import { type LlamaEngine, openLlama } from './llama.ts'
+import { type LlamaEngine, openLlama, startLlama } from './llama.ts'
+import { openLlamaEncoder } from './llama-embed.ts'
 import { Lockstep } from './lockstep.ts'
 
 class LlamaHosted implements Hosted {
@@ -16,7 +18,11 @@ class LlamaHosted implements Hosted {
   constructor(engine: LlamaEngine, send: Send) {
     this.#engine = engine
     this.#send = send
-    this.#driver = new Lockstep(engine, (batches) => send({ type: 'step', batches }))
+    this.#driver = new Lockstep(
+      engine,
+      (batches) => send({ type: 'step', batches }),
+      (call, { code, detail }) => send({ type: 'failed', call, code, detail }),
+    )
   }
 
   get model(): LoadedModel {
@@ -29,14 +35,14 @@ class LlamaHosted implements Hosted {
 
   async answer(frame: ComputeFrame): Promise<void> {
     const { call } = frame
-    const { model, render, tokenize, detokenize } = this.#engine
+    const { model, render, tokenize, detokenize, piece } = this.#engine
     switch (frame.type) {
       case 'render':
-        return this.#send({ type: 'rendered', call, text: render(frame.messages) })
+        return this.#send({ type: 'rendered', call, text: render(frame.messages, frame.options) })
       case 'tokenize':
         return this.#send({ type: 'tokenized', call, ids: tokenize(frame.text, frame.parseSpecial) })
       case 'generate':
-        return this.#driver.add(new GenerateRun(call, frame.request, model, detokenize))
+        return this.#driver.add(new GenerateRun(call, frame.request, model, detokenize, piece))
       case 'audit':
         return this.#driver.add(
           new AuditRun(call, frame.request, (positions) => this.#send({ type: 'audited', call, positions })),
@@ -56,12 +62,19 @@ class LlamaHosted implements Hosted {
   }
 
   metrics(): Omit<BackendMetrics, 'residentBytes'> {
-    const { slotsBusy, tokensDecoded, tokensPrefilled } = this.#driver
-    return { slotsBusy, slotCount: this.#engine.slotCount, tokensDecoded, tokensPrefilled }
+    const { slotsBusy, jobsWaiting, tokensDecoded, tokensPrefilled, passes, passMs } = this.#driver
+    return {
+      ...{ slotsBusy, slotCount: this.#engine.slotCount, jobsWaiting, tokensDecoded, tokensPrefilled },
+      ...{ steps: passes, stepMs: Math.round(passMs), tokensFromCache: 0 },
+    }
   }
 }
 
-/** @throws FabricError as openLlama */
-export async function hostLlama(request: LoadRequest, verified: string, send: Send): Promise<Hosted> {
-  return new LlamaHosted(await openLlama(request, verified), send)
+/** @throws FabricError as startLlama, openLlama */
+export async function hostLlama(request: LoadRequest, verified: string, send: Send, reason: string): Promise<Hosted> {
+  const started = await startLlama(request, verified)
+  const { encoder } = started.header
+  return encoder === undefined
+    ? new LlamaHosted(await openLlama(request, started, reason), send)
+    : hostEmbedder(await openLlamaEncoder(request, started, encoder.dimensions, reason), send)
 }

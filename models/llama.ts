@@ -1,39 +1,30 @@
 /** A model in llama.cpp through node-llama-cpp's prebuilt libraries: loading, tokens and text, forward passes. */
-import type { LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp'
+import type { LlamaContextSequence, LlamaModel, Token, TokenBias } from 'node-llama-cpp'
 import { FabricError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { LoadedModel, LoadRequest } from './backend.ts'
 import type { StepEngine } from './lockstep.ts'
-import { batchTokens, estimateBytes, GARBAGE_BYTES_MAX, shapeOf } from './memory.ts'
-import { verifyModelFile } from './model-file.ts'
-import { createPrompter, type Prompter } from './prompt.ts'
-import type { Candidates, Step } from './run.ts'
+import { GARBAGE_BYTES_MAX } from './memory.ts'
+import { type ModelFile, verifyModelFile } from './model-file.ts'
+import { attempt, checkHeader, type ModelHeader } from './model-header.ts'
+import { engineIdOf, openedFiles, readLibraries } from './native/libraries.ts'
+import { createPieces, detokenizeFrom, type Piece } from './pieces.ts'
+import { createPrompter, type Prompter, promptFactsOf } from './prompt.ts'
+import type { Candidates, LogitBias, Step } from './run.ts'
 import type { Detokenize } from './text-stream.ts'
+import { PROMPT_CHUNK_TOKENS } from './schedule.ts'
+import { createTokenBound } from './token-bound.ts'
 
 type Library = typeof import('node-llama-cpp')
 type Llama = LlamaModel['llama']
 /** Calls to the engine leave garbage outside of the JavaScript heap, where the collector does not see that it piles up. */
 type Sweep = (candidateLists: number) => void
+/** An input token with the wish for what may come after it. */
+type Ask = (id: number, step: Step) => StepInput
 type StepInput = Parameters<LlamaContextSequence['controlledEvaluate']>[0][number]
 
 /** Candidates of one position: more than any job's topK, so that an audit sees past the edge. */
 const CANDIDATES = 64
-/** Best first: the first that a processor has decides which kernels run, and so the last bits of a logit. */
-const INSTRUCTION_SETS = [
-  'AMX_INT8',
-  'AVX512_BF16',
-  'AVX512_VNNI',
-  'AVX512',
-  'AVX_VNNI',
-  'AVX2',
-  'AVX',
-  'SSE3',
-  'SVE',
-  'MATMUL_INT8',
-  'DOTPROD',
-  'NEON',
-]
-
 const CANDIDATE_BYTES = 12
 
 export interface LlamaEngine extends StepEngine {
@@ -43,29 +34,63 @@ export interface LlamaEngine extends StepEngine {
   readonly render: Prompter['render']
   readonly tokenize: (text: string, parseSpecial: boolean) => Uint32Array
   readonly detokenize: Detokenize
+  /** Absent: the vocabulary is of a kind whose bytes are not known. */
+  readonly piece?: Piece
+}
+
+/** A file that may be loaded, and what would load it. */
+export type StartedLlama = {
+  readonly file: ModelFile
+  readonly header: ModelHeader
+  readonly llama: Llama
+  readonly engineId: string
 }
 
 /**
- * Loads a model: checks the file, then the memory, then starts the engine.
+ * Checks the file, then the memory, then starts the engine.
  *
  * @param verified  stamp of an earlier check of the same file, or ''
  * @throws          FabricError CF_MODEL_DIGEST_MISMATCH, CF_MODEL_OUT_OF_MEMORY, CF_MODEL_LOAD_FAILED
  */
-export async function openLlama(request: LoadRequest, verified: string): Promise<LlamaEngine> {
+export async function startLlama(request: LoadRequest, verified: string): Promise<StartedLlama> {
   const file = await verifyModelFile(request.path, request.digest, verified)
   const library = await import('node-llama-cpp')
-  const contextTokens = await checkHeader(library, request, file.bytes)
+  const header = await checkHeader(request, file.bytes)
   const llama = await attempt('device_absent', () => startEngine(library, request))
+  const engineId = engineIdOf(await readLibraries(openedFiles()), llama.llamaCppRelease.release)
+  return { file, header, llama, engineId }
+}
+
+/**
+ * Loads a model that generates.
+ *
+ * @param reason  why this driver runs and not the native one
+ * @throws        FabricError CF_MODEL_OUT_OF_MEMORY, CF_MODEL_LOAD_FAILED
+ */
+export async function openLlama(
+  request: LoadRequest,
+  { file, header, llama, engineId }: StartedLlama,
+  reason: string,
+): Promise<LlamaEngine> {
+  const { info, contextTokens } = header
+  const library = await import('node-llama-cpp')
   const { model, sequences } = await attempt('engine_refused', () => openModel(llama, request, contextTokens))
-  const prompter = await attempt('template_invalid', async () => createPrompter(library, model))
-  const sweep = createSweep([...model.iterateAllTokens()].length)
+  const prompter = await attempt('template_invalid', async () => createPrompter(promptFactsOf(info)))
+  const checkLength = createTokenBound(info, contextTokens)
+  const vocabSize = [...model.iterateAllTokens()].length
+  const sweep = createSweep(vocabSize)
+  const piece = createPieces(info)
+  const ask = createAsk(biasMaker(library, model), vocabSize)
   const loaded: LoadedModel = {
     digest: request.digest,
-    engineId: await engineId(library, llama),
-    vocabSize: [...model.iterateAllTokens()].length,
+    engineId,
+    vocabSize,
     contextTokens,
     slotCount: request.slotCount,
     templateDigest: prompter.templateDigest,
+    toolFormat: prompter.toolFormat,
+    ...(prompter.thinkFormat === undefined ? {} : { thinkFormat: prompter.thinkFormat }),
+    driver: { kind: 'lockstep', reason },
     stopIds: [...model.iterateAllTokens()].filter((id) => model.isEogToken(id)),
     dimensions: 0,
   }
@@ -73,35 +98,19 @@ export async function openLlama(request: LoadRequest, verified: string): Promise
     model: loaded,
     verified: file.stamp,
     slotCount: request.slotCount,
-    render: prompter.render,
-    tokenize: (text, parseSpecial) => tokenize(model, text, parseSpecial),
-    detokenize: (ids, before) => model.detokenize(ids.map(tokenOf), false, before.map(tokenOf)),
-    evaluate: (slot, step) => evaluate(sequenceOf(sequences, slot), step, sweep),
+    render: (messages, options) => prompter.render(messages, options),
+    tokenize: (text, parseSpecial) => {
+      checkLength(text)
+      return tokenize(model, text, parseSpecial)
+    },
+    ...(piece === undefined ? {} : { piece }),
+    detokenize:
+      piece === undefined
+        ? (ids, before, showControl) => model.detokenize(ids.map(tokenOf), showControl, before.map(tokenOf))
+        : detokenizeFrom(piece),
+    evaluate: (slot, step) => evaluate(sequenceOf(sequences, slot), step, ask, sweep),
     clear: (slot) => sequenceOf(sequences, slot).clearHistory(),
   }
-}
-
-async function attempt<T>(reason: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (error instanceof FabricError) throw error
-    const isMemory = error instanceof Error && error.constructor.name === 'InsufficientMemoryError'
-    throw new FabricError(isMemory ? 'CF_MODEL_OUT_OF_MEMORY' : 'CF_MODEL_LOAD_FAILED', { reason }, error)
-  }
-}
-
-/** @returns the context in tokens: what was asked for, at most what the model was trained with */
-async function checkHeader(library: Library, request: LoadRequest, fileBytes: number): Promise<number> {
-  const options = { sourceType: 'filesystem', logWarnings: false, spliceSplitFiles: false } as const
-  const info = await attempt('header_invalid', () => library.readGgufFileInfo(request.path, options))
-  const trained = info.architectureMetadata?.context_length
-  if (trained === undefined) throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'header_invalid' })
-  const contextTokens = Math.min(request.contextTokens, trained)
-  const bytes = estimateBytes(shapeOf(info), fileBytes, { ...request, contextTokens })
-  const { memoryBytesMax } = request
-  if (bytes > memoryBytesMax) throw new FabricError('CF_MODEL_OUT_OF_MEMORY', { bytes, memoryBytesMax })
-  return contextTokens
 }
 
 /** Never compiles and never downloads; a device that was named and is absent is refused. */
@@ -122,32 +131,22 @@ async function startEngine(library: Library, { gpu, threads }: LoadRequest): Pro
 }
 
 async function openModel(llama: Llama, request: LoadRequest, contextTokens: number) {
-  const model = await llama.loadModel({ modelPath: request.path, gpuLayers: request.gpu === 'off' ? 0 : 'auto' })
+  const gpuLayers = request.gpu === 'off' ? 0 : (request.gpuLayers ?? 'auto')
+  const model = await llama.loadModel({ modelPath: request.path, gpuLayers })
+  const kvType = request.kvType === 'q8_0' ? 'Q8_0' : 'F16'
   const context = await model.createContext({
     sequences: request.slotCount,
     contextSize: contextTokens,
-    batchSize: batchTokens(request.slotCount),
+    batchSize: PROMPT_CHUNK_TOKENS,
     threads: request.threads,
-    // Other settings give other logits: every node uses the same.
-    flashAttention: true,
-    experimentalKvCacheKeyType: 'F16',
-    experimentalKvCacheValueType: 'F16',
+    // Other settings give other logits: the native driver asks for the same.
+    flashAttention: request.flashAttention ?? true,
+    experimentalKvCacheKeyType: kvType,
+    experimentalKvCacheValueType: kvType,
     failedCreationRemedy: false,
   })
   const sequences = Array.from({ length: request.slotCount }, () => context.getSequence())
   return { model, sequences }
-}
-
-/** Engine, version and processor kind: what decides the last bits of a logit. */
-async function engineId(library: Library, llama: Llama): Promise<string> {
-  const flags = new Set(llama.systemInfo.split('|').map((flag) => flag.replace(/^.*:/, '').trim()))
-  const kernels = INSTRUCTION_SETS.find((name) => flags.has(`${name} = 1`)) ?? 'generic'
-  const device = llama.gpu === false ? `cpu/${kernels.toLowerCase()}` : `${llama.gpu}`
-  const version = await library.getModuleVersion()
-  return `llama.cpp/${llama.llamaCppRelease.release} node-llama-cpp/${version} ${device} ${process.platform}-${process.arch}`.slice(
-    0,
-    96,
-  )
 }
 
 /** A rendered template gets the start token that the model was trained with, unless the template wrote it. */
@@ -158,10 +157,17 @@ function tokenize(model: LlamaModel, text: string, parseSpecial: boolean): Uint3
   return Uint32Array.from(isMissing ? [bos, ...ids] : ids)
 }
 
-async function evaluate(sequence: LlamaContextSequence, step: Step, sweep: Sweep): Promise<readonly Candidates[]> {
+async function evaluate(
+  sequence: LlamaContextSequence,
+  step: Step,
+  ask: Ask,
+  sweep: Sweep,
+): Promise<readonly Candidates[]> {
+  const { nextTokenIndex: end } = sequence
+  if (step.isAgain === true) await sequence.eraseContextTokenRanges([{ start: end - 1, end }])
   const last = step.ids.length - 1
   const input: StepInput[] = step.ids.map((id, index) =>
-    step.ask === 'all' || (step.ask === 'last' && index === last) ? question(id) : tokenOf(id),
+    step.ask === 'all' || (step.ask === 'last' && index === last) ? ask(id, step) : tokenOf(id),
   )
   const results = await sequence.controlledEvaluate(input)
   const found = results.flatMap((result) => (result === undefined ? [] : [candidatesOf(result.next)]))
@@ -186,10 +192,28 @@ function createSweep(vocabSize: number): Sweep {
 }
 
 /** Why temperature 1 and top-k 64 alone: logits stay unscaled, and only 64 of the vocabulary are sorted and copied. */
-function question(id: number): StepInput {
-  const logits = { filter: { tokens: [], includeTop: CANDIDATES } }
-  const options = { temperature: 1, topK: CANDIDATES, topP: 1, minP: 0, seed: 1 }
-  return [tokenOf(id), { generateNext: { logits, options } }]
+function createAsk(biasOf: (bias: LogitBias) => TokenBias, vocabSize: number): Ask {
+  const made = new WeakMap<LogitBias, TokenBias>()
+  return (id, { bias, isAgain = false }) => {
+    const top = isAgain ? vocabSize : CANDIDATES
+    const options = { temperature: 1, topK: top, topP: 1, minP: 0, seed: 1 }
+    const logits = { filter: { tokens: [], includeTop: top } }
+    if (bias === undefined) return [tokenOf(id), { generateNext: { logits, options } }]
+    const tokenBias = made.get(bias) ?? biasOf(bias)
+    made.set(bias, tokenBias)
+    return [tokenOf(id), { generateNext: { logits, options: { ...options, tokenBias } } }]
+  }
+}
+
+/** Into the library's own list: its setter leaves out the tokens that end an answer. */
+function biasMaker({ TokenBias: Bias }: Library, model: LlamaModel): (bias: LogitBias) => TokenBias {
+  return (bias) => {
+    const made = Bias.for(model)
+    const list: unknown = Reflect.get(made, '_biases')
+    invariant(list instanceof Map, 'the library keeps its biases in a map')
+    for (const [id, added] of bias) list.set(id, added)
+    return made
+  }
 }
 
 function candidatesOf({ logits = new Map() }: { readonly logits?: ReadonlyMap<Token, number> }): Candidates {

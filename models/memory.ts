@@ -1,6 +1,8 @@
 /** What a model will take in memory, estimated from its file's header: refusing early beats a process killed by the system. */
 import type { GgufFileInfo } from 'node-llama-cpp'
 import type { LoadRequest } from './backend.ts'
+import { ggufEncoderOf } from './gguf-encoder.ts'
+import { PROMPT_CHUNK_TOKENS } from './schedule.ts'
 
 const F16_BYTES = 2
 const F32_BYTES = 4
@@ -11,18 +13,17 @@ const PROCESS_BYTES = 160 * 1_048_576
 /** What the engine may leave behind before it is collected. */
 export const GARBAGE_BYTES_MAX = 96 * 1_048_576
 
-/** Tokens in one batch: a prompt chunk beside one token of every other sequence. */
-export function batchTokens(slotCount: number): number {
-  return 64 + slotCount
-}
-
 /** What a model takes in memory besides its file. */
 export type ModelShape = {
   /** Keys and values (f16) of one token in all layers, bytes. */
   readonly keyValueBytes: number
   /** Activations of one token of a batch, bytes. */
   readonly activationBytes: number
+  /** It reads one text at a time, all of it in one batch. */
+  readonly isEncoder: boolean
 }
+
+export type ContextSize = Pick<LoadRequest, 'contextTokens' | 'slotCount'>
 
 /**
  * Sums file, key-value cache (f16), activations and process.
@@ -32,12 +33,13 @@ export type ModelShape = {
 export function estimateBytes(
   shape: ModelShape,
   fileBytes: number,
-  { contextTokens, slotCount }: Pick<LoadRequest, 'contextTokens' | 'slotCount'>,
+  { contextTokens, slotCount }: ContextSize,
 ): number {
-  const cells = Math.ceil(contextTokens / CONTEXT_PADDING) * CONTEXT_PADDING * slotCount
-  return Math.ceil(
-    fileBytes + cells * shape.keyValueBytes + batchTokens(slotCount) * shape.activationBytes + PROCESS_BYTES,
-  )
+  const { keyValueBytes, activationBytes, isEncoder } = shape
+  const cells = Math.ceil(contextTokens / CONTEXT_PADDING) * CONTEXT_PADDING
+  const textBytes = cells * (keyValueBytes + activationBytes)
+  const chatBytes = cells * slotCount * keyValueBytes + PROMPT_CHUNK_TOKENS * activationBytes
+  return Math.ceil(fileBytes + (isEncoder ? textBytes : chatBytes) + PROCESS_BYTES)
 }
 
 /** Reads the shape from a file's header. */
@@ -48,14 +50,32 @@ export function shapeOf(info: GgufFileInfo): ModelShape {
     feed_forward_length: inner,
     attention,
   } = info.architectureMetadata
-  const heads = attention?.head_count ?? 1
+  // A list where layers differ; 0 where there is no attention.
+  const heads = Math.max(...[attention?.head_count ?? 1].flat())
   const keyed = attention?.head_count_kv ?? heads
   const headsOfLayers = Array.isArray(keyed) ? keyed.reduce((sum, count) => sum + count, 0) : keyed * layers
-  const headWidth = width / heads
-  const vocabulary = info.metadata.tokenizer?.ggml?.tokens.length ?? 0
+  const headWidth = heads > 0 ? width / heads : 0
+  const vocabulary = tokensOf(info).length
   return {
     keyValueBytes:
       headsOfLayers * ((attention?.key_length ?? headWidth) + (attention?.value_length ?? headWidth)) * F16_BYTES,
     activationBytes: F32_BYTES * (vocabulary + 4 * (inner ?? 0) + 8 * width),
+    isEncoder: ggufEncoderOf(info) !== undefined,
   }
+}
+
+/** The vocabulary as it is written in the file; none where that is damaged. */
+export function tokensOf({ metadata }: GgufFileInfo): readonly unknown[] {
+  const tokens: unknown = metadata.tokenizer?.ggml?.tokens
+  return Array.isArray(tokens) ? tokens : []
+}
+
+/** Weights that are stored in 8 bits are held in 32, and the engine keeps a second copy in the order that it computes in. */
+const ENCODER_WEIGHTS_FACTOR = 8
+/** The runtime, the engine's library and the activations of the largest batch. */
+const ENCODER_PROCESS_BYTES = 224 * 1_048_576
+
+/** What an ONNX encoder takes in memory. */
+export function encoderBytes(fileBytes: number): number {
+  return fileBytes * ENCODER_WEIGHTS_FACTOR + ENCODER_PROCESS_BYTES
 }

@@ -10,6 +10,7 @@ import type {
   GenerateRequest,
   LoadedModel,
   LoadRequest,
+  RenderOptions,
   TokenBatch,
 } from '../../models/backend.ts'
 import { checkAudit, checkEmbed, checkGenerate, checkLoad, checkOperation } from '../../models/requests.ts'
@@ -39,6 +40,10 @@ export const HOST_DEFAULTS: HostBackendOptions = {
   stderr: 'ignore',
 }
 
+const IDLE: Omit<BackendMetrics, 'slotCount'> = {
+  ...{ slotsBusy: 0, jobsWaiting: 0, tokensDecoded: 0, tokensPrefilled: 0, tokensFromCache: 0, steps: 0, stepMs: 0 },
+  residentBytes: 0,
+}
 const ABORTED: TokenBatch = { slot: 0, ids: [], logprobs: [], text: '', finish: 'aborted' }
 
 export class HostBackend implements Backend {
@@ -74,11 +79,11 @@ export class HostBackend implements Backend {
     return this.#supervisor.load(request)
   }
 
-  async render(messages: readonly ChatMessage[]): Promise<string> {
+  async render(messages: readonly ChatMessage[], options: RenderOptions = {}): Promise<string> {
     checkOperation('render', this.#supervisor.model())
     const host = await this.#supervisor.whenReady()
     return host.ask(
-      (call) => ({ type: 'render', call, messages }),
+      (call) => ({ type: 'render', call, messages, options }),
       (frame) => (frame.type === 'rendered' ? frame.text : undefined),
     )
   }
@@ -149,7 +154,7 @@ export class HostBackend implements Backend {
   async metrics(): Promise<BackendMetrics> {
     const { slotCount } = this.#supervisor.model()
     const host = this.#supervisor.ready
-    if (host === undefined) return { slotsBusy: 0, slotCount, tokensDecoded: 0, tokensPrefilled: 0, residentBytes: 0 }
+    if (host === undefined) return { ...IDLE, slotCount }
     return host.ask(
       (call) => ({ type: 'metrics', call }),
       (frame) => (frame.type === 'measured' ? frame.metrics : undefined),

@@ -3,7 +3,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FabricError } from '../../core/errors.ts'
-import { type DaemonFrame, type HostFrame, parseHostFrame } from '../../models/frames.ts'
+import { type CallBatch, type DaemonFrame, type HostFrame, parseHostFrame } from '../../models/frames.ts'
+import { readStepBody } from '../../models/step-body.ts'
 import { BatchQueue } from './batch-queue.ts'
 
 /** Source runs as it is; a package ships JavaScript in its place. */
@@ -15,7 +16,7 @@ const ENTRY = fileURLToPath(new URL(`../../models/host${extname(import.meta.url)
 const FLAGS = ['--v8-pool-size=0', '--single-threaded-gc', '--expose-gc', '--max-semi-space-size=8']
 const THREADPOOL = { UV_THREADPOOL_SIZE: '1' }
 
-export type CallFrame = Exclude<HostFrame, { type: 'step' }>
+export type CallFrame = Exclude<HostFrame, { type: 'step' | 'tokens' }>
 type Waiting = { readonly take: (frame: CallFrame) => void; readonly fail: (error: Error) => void }
 
 export type HostProcessOptions = {
@@ -94,8 +95,9 @@ export class HostProcess {
     }
     this.#waiting.set(call, { take, fail: reject })
     signal?.addEventListener('abort', leave, { once: true })
-    this.send(make(call))
     try {
+      // What cannot be sent, because it is nested too deeply, throws here.
+      this.send(make(call))
       return await promise
     } finally {
       this.#waiting.delete(call)
@@ -111,9 +113,15 @@ export class HostProcess {
   } {
     const call = this.#begin()
     const queue = new BatchQueue()
+    const close = (): void => void this.#streams.delete(call)
     this.#streams.set(call, queue)
-    this.send(make(call))
-    return { queue, cancel: () => this.send({ type: 'cancel', call }), close: () => this.#streams.delete(call) }
+    try {
+      this.send(make(call))
+    } catch (error) {
+      close()
+      throw error
+    }
+    return { queue, cancel: () => this.send({ type: 'cancel', call }), close }
   }
 
   send(frame: DaemonFrame): void {
@@ -137,9 +145,14 @@ export class HostProcess {
     const frame = parseHostFrame(value)
     this.#lastSignNs = this.#nowNs()
     if (frame === undefined) this.#end('SIGKILL')
-    else if (frame.type === 'step') for (const { call, batch } of frame.batches) this.#streams.get(call)?.push(batch)
+    else if (frame.type === 'step') this.#takeStep(frame.batches)
+    else if (frame.type === 'tokens') this.#takeStep(readStepBody(frame.body))
     else this.#waiting.get(frame.call)?.take(frame)
     if (frame?.type === 'failed') this.#streams.get(frame.call)?.fail(new FabricError(frame.code, frame.detail))
+  }
+
+  #takeStep(batches: readonly CallBatch[]): void {
+    for (const { call, batch } of batches) this.#streams.get(call)?.push(batch)
   }
 
   #end(signal?: 'SIGKILL'): void {

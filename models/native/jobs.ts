@@ -1,0 +1,77 @@
+/** A daemon's requests as the native engine takes them. */
+import { FabricError } from '../../core/errors.ts'
+import { invariant } from '../../core/invariant.ts'
+import type { AuditPosition, AuditRequest, GenerateRequest, SamplingSpec } from '../backend.ts'
+import { promptSchedule } from '../schedule.ts'
+import type { NativeAudit, NativeAudited, NativeFailure, NativeGenerate, NativeSampling } from './addon.ts'
+
+export function generateJob(call: number, request: GenerateRequest): NativeGenerate {
+  return {
+    call,
+    prompt: request.promptIds,
+    chunks: Uint32Array.from(promptSchedule(request.promptIds.length)),
+    sampling: samplingOf(request.sampling, request.seed),
+    isLow: false,
+    grammar: request.grammar ?? '',
+    maxTokens: request.maxTokens,
+    stop: request.stop,
+    topLogprobs: request.topLogprobs ?? -1,
+    showControl: request.showControl ?? false,
+    cacheKey: request.cacheKey ?? '',
+  }
+}
+
+/** People wait for words, nobody waits for an audit. */
+export function auditJob(call: number, request: AuditRequest): NativeAudit {
+  return {
+    call,
+    prompt: request.promptIds,
+    chunks: Uint32Array.from(request.chunks),
+    output: request.outputIds,
+    sampling: samplingOf(request.sampling, request.seed),
+    isLow: true,
+  }
+}
+
+function samplingOf(sampling: SamplingSpec, seed: Uint8Array): NativeSampling {
+  if (sampling.kind === 'gumbel-v1')
+    return { kind: 'gumbel', temperature: sampling.temperatureMilli / 1000, topK: sampling.topK, seed }
+  const { logitBias = [], kind, ...rest } = sampling
+  const biasIds = Uint32Array.from(logitBias, ([id]) => id)
+  return { kind, ...rest, biasIds, biases: Float32Array.from(logitBias, ([, bias]) => bias) }
+}
+
+/** @returns nothing for an audit that was given up */
+export function auditPositions(audited: NativeAudited): readonly AuditPosition[] {
+  const margins = new Float64Array(aligned(audited.margins))
+  const ranks = new Int32Array(aligned(audited.ranks))
+  const ids = [...new Int32Array(aligned(audited.ids))]
+  const logits = [...new Float32Array(aligned(audited.logits))]
+  let at = 0
+  return Array.from(new Int32Array(aligned(audited.counts)), (count, index) => {
+    const from = at
+    at += count
+    const [margin, rank] = [margins[index], ranks[index]]
+    invariant(margin !== undefined && rank !== undefined, 'every position has a margin and a rank')
+    return { margin, rank, topIds: ids.slice(from, at), topLogits: logits.slice(from, at) }
+  })
+}
+
+/** The add-on gives each list a buffer of its own. */
+function aligned(bytes: Uint8Array): ArrayBuffer {
+  invariant(bytes.byteOffset === 0 && bytes.buffer instanceof ArrayBuffer, 'a list fills its buffer')
+  return bytes.buffer
+}
+
+export function failureOf(failure: NativeFailure): FabricError {
+  switch (failure) {
+    case 'queue_full':
+      return new FabricError('CF_WORKER_QUEUE_FULL')
+    case 'grammar_invalid':
+      return new FabricError('CF_JOB_INVALID', { field: 'grammar' })
+    case 'grammar_stuck':
+      return new FabricError('CF_JOB_INVALID', { field: 'grammar', reason: 'stuck' })
+    case 'decode_failed':
+      return new FabricError('CF_WORKER_HOST_LOST', { reason: failure })
+  }
+}
