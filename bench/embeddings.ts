@@ -78,7 +78,7 @@ async function bareSession(vocabulary: string): Promise<Embed> {
     graphOptimizationLevel: 'all',
     enableMemPattern: false,
   })
-  const ids = [...createUnigram(parseVocabulary(readFileSync(vocabulary, 'utf8')) ?? []).encode(SENTENCE)]
+  const ids = [...createUnigram(parseVocabulary(JSON.parse(readFileSync(vocabulary, 'utf8'))) ?? []).encode(SENTENCE)]
   return (count) => {
     const feed = BigInt64Array.from(Array.from({ length: count }, () => ids).flat(), BigInt)
     return session.run({ ids: new Tensor('int64', feed, [count, ids.length]) }, ['embedding'])

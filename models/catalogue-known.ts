@@ -32,8 +32,8 @@ type Known = {
   readonly bytes?: number
 }
 export type KnownChat = Known & { readonly task: 'chat'; readonly shape: KnownShape }
-/** Needs a tokenizer that this version does not have: listed, so that nobody looks for it in vain, and refused by a pull. */
-export type KnownEmbedding = Known & { readonly task: 'embedding'; readonly missing: string }
+/** An ONNX encoder with its `tokenizer.json` in the same repository. */
+export type KnownEmbedding = Known & { readonly task: 'embedding'; readonly pooling: 'mean' | 'cls' }
 export type KnownModel = KnownChat | KnownEmbedding
 
 /** Smallest first. */
@@ -217,7 +217,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     quantisation: 'F32',
     contextTokens: 256,
     licence: 'Apache-2.0',
-    missing: 'WordPiece tokenizer',
+    pooling: 'mean',
   },
   {
     id: 'bge-small-en-v1.5',
@@ -227,7 +227,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     quantisation: 'F32',
     contextTokens: 512,
     licence: 'MIT',
-    missing: 'WordPiece tokenizer',
+    pooling: 'cls',
   },
 ]
 

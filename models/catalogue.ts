@@ -1,5 +1,6 @@
 /** The models that this version knows by name; files of bundled ones are part of the package. */
 import { fileURLToPath } from 'node:url'
+import type { ModelShape } from './memory.ts'
 
 export type CatalogueEntry = {
   /** What callers write in `model`. */
@@ -22,11 +23,15 @@ export type CatalogueEntry = {
   readonly dimensions: number
   /** Vocabulary file of an `onnx` model. */
   readonly tokenizer?: { readonly path: string; readonly digest: string }
+  /** How an encoder's vectors of tokens become one of the text; absent where the model gives one. */
+  readonly pooling?: 'mean' | 'cls'
   /** SPDX. */
   readonly licence: string
   /** sha256 of the chat template's text, or of the vocabulary file; lowercase hex. */
   readonly templateDigest: string
   readonly createdMs: number
+  /** Of a GGUF file: what it takes in memory besides the file. */
+  readonly shape?: ModelShape
 }
 
 /** Own work, trained from scratch: see data/README-cfab-tiny.md. */
@@ -45,6 +50,7 @@ export const CFAB_TINY: CatalogueEntry = {
   licence: 'Apache-2.0',
   templateDigest: '66edfb854931c933d3ac94f507626dd4fa2d5ca0a9b1036b11729d296a7392ac',
   createdMs: 1_795_305_600_000,
+  shape: { keyValueBytes: 1_280, activationBytes: 22_528, isEncoder: false },
 }
 
 const USE_LITE_VOCABULARY = '1ad860b9720c16cd48e666d664a556b2515c04f5a26a4b53c0372427913b1b8e'

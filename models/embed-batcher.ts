@@ -28,6 +28,12 @@ export const BATCHER_DEFAULTS: BatcherOptions = {
   waitingCountMax: 1_024,
 }
 
+/**
+ * For llama.cpp: beside others a text gets another vector there (components differ by up to 2e-3 in a q8_0 model of 125M parameters),
+ * and on a processor the batches took as long as the texts one by one.
+ */
+export const ONE_AT_A_TIME: BatcherOptions = { ...BATCHER_DEFAULTS, textCountMax: 1 }
+
 export type BatcherPorts = {
   /** Computes one vector for each text. */
   readonly run: (texts: readonly Uint32Array[]) => Promise<readonly Float32Array[]>

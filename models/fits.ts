@@ -1,6 +1,7 @@
 /** Does a model fit the memory of a machine, and with how long a context? */
+import type { CatalogueEntry } from './catalogue.ts'
 import { KNOWN_MODELS, type KnownChat, type KnownShape } from './catalogue-known.ts'
-import { estimateBytes, type ModelShape } from './memory.ts'
+import { encoderBytes, estimateBytes, type ModelShape } from './memory.ts'
 
 /** What a model needs, whether its file is at hand or not. */
 export type Need = { readonly bytes: number; readonly shape: ModelShape; readonly contextTokens: number }
@@ -8,7 +9,7 @@ export type Need = { readonly bytes: number; readonly shape: ModelShape; readonl
 /** Longer contexts than this are not offered unasked: eight sequences of them would take most of the memory. */
 const CONTEXT_TOKENS_MAX = 8_192
 /** With less than this a conversation ends before it has begun. */
-const CONTEXT_TOKENS_MIN = 1_024
+export const CONTEXT_TOKENS_MIN = 1_024
 /** What is worth suggesting. */
 const COMFORT_TOKENS = 4_096
 const F16_BYTES = 2
@@ -24,6 +25,12 @@ export function contextThatFits(need: Need, slotCount: number, memoryBytesMax: n
     if (estimateBytes(need.shape, need.bytes, { contextTokens, slotCount }) <= memoryBytesMax) return contextTokens
   }
   return undefined
+}
+
+/** Estimates what a model takes in memory. */
+export function entryBytes({ format, bytes, shape, contextTokens }: CatalogueEntry, slotCount: number): number {
+  if (format === 'onnx' || shape === undefined) return encoderBytes(bytes)
+  return estimateBytes(shape, bytes, { contextTokens, slotCount })
 }
 
 /** The largest model that fits with a comfortable context; of equals the one whose digest is pinned. */
@@ -50,5 +57,6 @@ function shapeOfKnown({ layers, kvHeads, headWidth, width, inner, vocabulary }: 
   return {
     keyValueBytes: 2 * layers * kvHeads * headWidth * F16_BYTES,
     activationBytes: F32_BYTES * (vocabulary + 4 * inner + 8 * width),
+    isEncoder: false,
   }
 }

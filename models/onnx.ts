@@ -5,30 +5,26 @@ import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import { FabricError } from '../core/errors.ts'
 import type { LoadedModel, LoadRequest } from './backend.ts'
+import { BATCHER_DEFAULTS } from './embed-batcher.ts'
+import type { EmbedEngine } from './embed-hosted.ts'
+import { encoderBytes } from './memory.ts'
 import { verifyModelFile } from './model-file.ts'
 import type { OnnxAnswer, OnnxTask } from './onnx-worker.ts'
-import { createUnigram, parseVocabulary, type Tokenizer, UNKNOWN_ID } from './unigram.ts'
+import type { Tokenizer } from './tokenizer.ts'
+import { parseTokenizer } from './vocabulary.ts'
 
 type Pool = Piscina<OnnxTask, OnnxAnswer>
 
-export interface OnnxEngine {
-  readonly model: LoadedModel
-  /** The model file's stamp; see verifyModelFile. */
-  readonly verified: string
-  readonly tokenizer: Tokenizer
-  /** Computes one batch, padded to its longest text. @returns unit vectors in the order of the texts */
-  readonly run: (texts: readonly Uint32Array[]) => Promise<readonly Float32Array[]>
+export interface OnnxEngine extends EmbedEngine {
+  /** Only while nothing runs: a thread that is ended while it computes takes the process with it. */
+  readonly close: () => Promise<void>
 }
 
 /** Source runs as it is; a package ships JavaScript in its place. */
 const WORKER = fileURLToPath(new URL(`./onnx-worker${extname(import.meta.url)}`, import.meta.url))
-/** What Universal Sentence Encoder lite was trained to read. */
-const CONTEXT_TOKENS_MAX = 128
+/** What Universal Sentence Encoder lite was trained to read; its vocabulary does not say it. */
+const CONTEXT_TOKENS = 128
 const VOCABULARY_BYTES_MAX = 67_108_864
-/** Weights that are stored in 8 bits are held in 32, and the engine keeps a second copy in the order that it computes in. */
-const WEIGHTS_FACTOR = 8
-/** The runtime, the engine's library and the activations of the largest batch. */
-const PROCESS_BYTES = 224 * 1_048_576
 const NORM_DEVIATION_MAX = 1e-3
 
 /**
@@ -40,28 +36,47 @@ const NORM_DEVIATION_MAX = 1e-3
  * @throws          FabricError CF_MODEL_DIGEST_MISMATCH, CF_MODEL_OUT_OF_MEMORY, CF_MODEL_LOAD_FAILED
  */
 export async function openOnnx(request: LoadRequest, verified: string): Promise<OnnxEngine> {
-  const { digest, path, slotCount, threads, gpu } = request
+  const { digest, path, slotCount, gpu } = request
   if (gpu !== 'off' && gpu !== 'auto') throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'device_absent', gpu })
   const file = await verifyModelFile(path, digest, verified)
   checkMemory(file.bytes, request)
   const { tokenizer, templateDigest } = await openTokenizer(request)
   const pool: Pool = new Piscina({ filename: WORKER, name: 'answer', minThreads: 1, maxThreads: 1 })
-  const settings = { path, threads }
+  try {
+    const { run, ...described } = await openSession(pool, request, tokenizer)
+    const { vocabSize } = tokenizer
+    const model: LoadedModel = {
+      ...{ digest, vocabSize, slotCount, templateDigest, stopIds: [], ...described },
+      toolFormat: 'none',
+      driver: { kind: 'onnx', reason: '' },
+    }
+    const read = (text: string): Uint32Array => tokenizer.encode(text)
+    return { model, verified: file.stamp, batching: BATCHER_DEFAULTS, read, run, close: () => pool.destroy() }
+  } catch (error) {
+    await pool.destroy()
+    throw error
+  }
+}
+
+async function openSession(
+  pool: Pool,
+  { path, threads, pooling = 'mean', contextTokens: wanted }: LoadRequest,
+  tokenizer: Tokenizer,
+): Promise<Pick<LoadedModel, 'engineId' | 'contextTokens' | 'dimensions'> & Pick<OnnxEngine, 'run'>> {
+  const settings = { path, threads, pooling }
   const described = await pool.run({ type: 'describe', settings })
   if (described.type !== 'described')
     throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: reasonOf(described) }, described)
   const { dimensions, version } = described
-  const run = (texts: readonly Uint32Array[]) => runBatch(pool, settings, texts, dimensions)
-  const contextTokens = Math.min(request.contextTokens, CONTEXT_TOKENS_MAX)
+  const run = (texts: readonly Uint32Array[]) => runBatch(pool, settings, texts, { dimensions, padId: tokenizer.padId })
+  const contextTokens = Math.min(wanted, tokenizer.contextTokens ?? CONTEXT_TOKENS)
   await probe(run, contextTokens, tokenizer.vocabSize)
   const engineId = `onnxruntime/${version} cpu ${process.platform}-${process.arch}`.slice(0, 96)
-  const { vocabSize } = tokenizer
-  const model = { digest, engineId, vocabSize, contextTokens, slotCount, templateDigest, stopIds: [], dimensions }
-  return { model, verified: file.stamp, tokenizer, run }
+  return { engineId, contextTokens, dimensions, run }
 }
 
 function checkMemory(fileBytes: number, { memoryBytesMax }: LoadRequest): void {
-  const bytes = fileBytes * WEIGHTS_FACTOR + PROCESS_BYTES
+  const bytes = encoderBytes(fileBytes)
   if (bytes > memoryBytesMax) throw new FabricError('CF_MODEL_OUT_OF_MEMORY', { bytes, memoryBytesMax })
 }
 
@@ -72,25 +87,27 @@ async function openTokenizer({ tokenizer }: LoadRequest): Promise<{
   if (tokenizer === undefined) throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'tokenizer_absent' })
   const { bytes } = await verifyModelFile(tokenizer.path, tokenizer.digest)
   const text = bytes > VOCABULARY_BYTES_MAX ? '' : await readFile(tokenizer.path, 'utf8')
-  const vocabulary = parseVocabulary(text)
-  if (vocabulary === undefined) throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'tokenizer_invalid' })
-  return { tokenizer: createUnigram(vocabulary), templateDigest: tokenizer.digest }
+  const parsed = parseTokenizer(text)
+  if (parsed === undefined) throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'tokenizer_invalid' })
+  return { tokenizer: parsed, templateDigest: tokenizer.digest }
 }
 
 function reasonOf(refused: Exclude<OnnxAnswer, { type: 'described' }>): string {
   return refused.type === 'refused' ? refused.reason : 'engine_refused'
 }
 
+/** Pads the texts to the longest of them. */
 async function runBatch(
   pool: Pool,
   settings: OnnxTask['settings'],
   texts: readonly Uint32Array[],
-  dimensions: number,
+  { dimensions, padId }: { readonly dimensions: number; readonly padId: number },
 ): Promise<readonly Float32Array[]> {
   const columns = Math.max(...texts.map(({ length }) => length))
-  const ids = new BigInt64Array(texts.length * columns).fill(BigInt(UNKNOWN_ID))
+  const ids = new BigInt64Array(texts.length * columns).fill(BigInt(padId))
   for (const [row, text] of texts.entries()) ids.set(BigInt64Array.from(text, BigInt), row * columns)
-  const answered = await pool.run({ type: 'embed', settings, ids, rows: texts.length, columns })
+  const lengths = Uint32Array.from(texts, ({ length }) => length)
+  const answered = await pool.run({ type: 'embed', settings, batch: { ids, lengths, rows: texts.length, columns } })
   if (answered.type !== 'embedded' || answered.values.length !== texts.length * dimensions)
     throw new Error('the engine answers a batch with as many vectors')
   const { values } = answered

@@ -7,18 +7,13 @@
  *
  * @see Kudo 2018, "Subword Regularization"; Kudo and Richardson 2018, "SentencePiece"
  */
+import type { Tokenizer } from './tokenizer.ts'
 
 /** In order of ids; the first six are reserved and match no text. */
 export type Vocabulary = readonly (readonly [piece: string, score: number])[]
 
-export interface Tokenizer {
-  readonly vocabSize: number
-  /** Takes time linear in the text. @returns ids; none for a text of white space */
-  encode(text: string): Uint32Array
-}
-
 /** Also what pads a batch: an unknown character is not read by the model. */
-export const UNKNOWN_ID = 0
+const UNKNOWN_ID = 0
 const RESERVED_COUNT = 6
 /** Below the worst piece, in nats. */
 const UNKNOWN_PENALTY = 10
@@ -37,20 +32,11 @@ const MARKS = /([\p{M}\uff9e\uff9f]{64})/u
 
 type Node = { id: number; score: number; readonly next: Map<string, Node> }
 
-/** @param text  JSON: an array of `[piece, score]`. @returns undefined when it is something else */
-export function parseVocabulary(text: string): Vocabulary | undefined {
-  const value = parseJson(text)
+/** @returns undefined when it is no array of `[piece, score]` */
+export function parseVocabulary(value: unknown): Vocabulary | undefined {
   if (!Array.isArray(value) || value.length <= RESERVED_COUNT || value.length > VOCABULARY_COUNT_MAX) return undefined
   const pieces = value.map(parsePiece)
   return pieces.every((piece) => piece !== undefined) ? pieces : undefined
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** The bundled vocabulary has no score for a few pieces with a colon: the tokenizer that it was published with adds nothing for them. */
@@ -67,6 +53,7 @@ export function createUnigram(vocabulary: Vocabulary): Tokenizer {
   const worst = vocabulary.slice(RESERVED_COUNT).reduce((least, [, score]) => Math.min(least, score), 0)
   return {
     vocabSize: vocabulary.length,
+    padId: UNKNOWN_ID,
     encode: (text) => {
       const chars = normalise(text)
       return backtrack(...bestCuts(chars, root, worst - UNKNOWN_PENALTY), chars.length)

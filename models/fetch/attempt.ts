@@ -164,7 +164,7 @@ async function receive(answer: Answer, part: PartFile, { onBytes, ensureRoom }: 
       room = part.bytes + UNKNOWN_BYTES
     }
     await part.append(chunk)
-    if (!part.mayBeGguf) throw new FabricError('CF_MODEL_FORMAT_INVALID', { reason: 'not_gguf' })
+    part.checkKind()
     onBytes(chunk.length)
   }
   if (part.facts.bytes === undefined) await part.learn({ bytes: part.bytes })

@@ -1,7 +1,8 @@
 /** What a GGUF file's header says of the model in it, read without starting an engine. */
-import { open } from 'node:fs/promises'
 import type { GgufFileInfo } from 'node-llama-cpp'
 import { FabricError } from '../../core/errors.ts'
+import { ggufEncoderOf, isReranker } from '../gguf-encoder.ts'
+import { ggufFault } from '../gguf-structure.ts'
 import { type ModelShape, shapeOf } from '../memory.ts'
 import { templateDigestOf } from '../prompt.ts'
 
@@ -16,23 +17,23 @@ export type ModelFacts = {
   readonly contextTokens: number
   /** As the file says; '' when it does not. */
   readonly licence: string
-  readonly templateDigest: string
+  /** Absent of an encoder: it has no chat template. */
+  readonly templateDigest?: string
+  /** Length of one vector; 0 of a model that generates. */
+  readonly dimensions: number
   readonly shape: ModelShape
 }
 
-const VERSIONS = [2, 3]
-const TENSOR_COUNT_MAX = 65_536n
-const FIELD_COUNT_MAX = 65_536n
 const READ_MS_MAX = 60_000
 const NAME_CHARS_MAX = 64
-/** Header without its lists: magic, version, two counts. */
-const HEAD_BYTES = 24
-/** Models that read text and write none. */
-const ENCODERS = /bert|embedding|t5encoder|clip|whisper|wavtokenizer/
+/** Models that write no text: without a way to make one vector of a text they are of no use here. */
+const SILENT = /bert|embed|t5|clip|whisper|wavtokenizer/
+/** Encoders in two parts, which are run in another way. */
+const TWO_PARTS = /^t5/
 
-/** @throws FabricError CF_MODEL_FORMAT_INVALID also for a model that does not chat, CF_MODEL_STORE_FAILED */
+/** @throws FabricError CF_MODEL_FORMAT_INVALID also for a model that neither chats nor embeds, CF_MODEL_STORE_FAILED */
 export async function readModelFacts(path: string, fileBytes: number): Promise<ModelFacts> {
-  await checkHead(path)
+  await checkStructure(path)
   const library = await import('node-llama-cpp')
   const info = await library
     .readGgufFileInfo(path, {
@@ -45,23 +46,11 @@ export async function readModelFacts(path: string, fileBytes: number): Promise<M
   return factsOf(info, fileBytes, library.GgufFileType)
 }
 
-/** The reader of the whole header believes the counts in it: they are bounded first. */
-async function checkHead(path: string): Promise<void> {
-  const head = Buffer.alloc(HEAD_BYTES)
-  try {
-    const file = await open(path, 'r')
-    try {
-      await file.read(head, 0, HEAD_BYTES, 0)
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
+async function checkStructure(path: string): Promise<void> {
+  const fault = await ggufFault(path).catch((error: unknown) => {
     throw new FabricError('CF_MODEL_STORE_FAILED', { file: path }, error)
-  }
-  if (head.toString('latin1', 0, 4) !== 'GGUF') throw invalid('not_gguf')
-  if (!VERSIONS.includes(head.readUInt32LE(4))) throw invalid('version_unknown')
-  const [tensors, fields] = [head.readBigUInt64LE(8), head.readBigUInt64LE(16)]
-  if (tensors === 0n || tensors > TENSOR_COUNT_MAX || fields > FIELD_COUNT_MAX) throw invalid('header_invalid')
+  })
+  if (fault !== undefined) throw invalid(fault)
 }
 
 function factsOf(info: GgufFileInfo, fileBytes: number, types: Readonly<Record<string, string | number>>): ModelFacts {
@@ -69,9 +58,8 @@ function factsOf(info: GgufFileInfo, fileBytes: number, types: Readonly<Record<s
   const architecture = plain(general?.architecture)
   const { context_length: contextTokens } = info.architectureMetadata ?? {}
   if ('split' in info.metadata && countOf(info.metadata.split, 'count') > 1) throw invalid('one_of_several_files')
-  const kind = plain(general !== undefined && 'type' in general ? general.type : undefined) || 'model'
-  if (kind !== 'model' || ENCODERS.test(architecture))
-    throw new FabricError('CF_MODEL_FORMAT_INVALID', { reason: 'not_a_chat_model', architecture, kind })
+  const encoder = ggufEncoderOf(info)
+  checkUse(info, architecture, encoder !== undefined)
   const isComplete = architecture !== '' && Number.isSafeInteger(contextTokens) && Number(contextTokens) > 0
   if (!isComplete) throw invalid('header_invalid')
   const shape = shapeOf(info)
@@ -84,9 +72,19 @@ function factsOf(info: GgufFileInfo, fileBytes: number, types: Readonly<Record<s
     quantisation: plain(types[general?.file_type ?? -1]).replace(/^(?:MOSTLY|ALL)_/, '') || 'unknown',
     contextTokens: Number(contextTokens),
     licence: plain(general?.license),
-    templateDigest: templateDigestOf(info),
+    ...(encoder === undefined ? { templateDigest: templateDigestOf(info) } : {}),
+    dimensions: encoder?.dimensions ?? 0,
     shape,
   }
+}
+
+function checkUse(info: GgufFileInfo, architecture: string, isEncoder: boolean): void {
+  const { general } = info.metadata
+  const kind = plain(general !== undefined && 'type' in general ? general.type : undefined) || 'model'
+  const isUsable = isEncoder ? !TWO_PARTS.test(architecture) : !SILENT.test(architecture) && !isReranker(info)
+  if (kind === 'model' && isUsable) return
+  const reason = 'neither_chats_nor_embeds'
+  throw new FabricError('CF_MODEL_FORMAT_INVALID', { reason, architecture, kind })
 }
 
 /** @throws CF_MODEL_FORMAT_INVALID also when a tensor begins behind the file's end: the file was cut before it was published */

@@ -2,6 +2,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, readFile } from 'node:fs/promises'
 import { FabricError } from '../../core/errors.ts'
+import { type FileKind, HEAD_BYTES, mayBe } from './file-kind.ts'
 import { type Disk, onDisk, openOwn, removeFile, renameDurably, writeAtomically } from './files.ts'
 
 /** What a part is of. A part whose facts are lost or of another source begins again. */
@@ -17,33 +18,34 @@ export type PartFacts = {
 }
 
 const READ_BYTES = 1_048_576
-/** Every GGUF file begins with these four letters. */
-const MAGIC = Buffer.from('GGUF')
 /** So much may be lost to a power failure when nothing but this machine's own memory says what the file should be. */
 const SYNC_BYTES = 67_108_864
 
 export class PartFile {
   readonly path: string
+  readonly kind: FileKind
   readonly #file: FileHandle
   readonly #disk: Disk
-  readonly #magic = Buffer.alloc(MAGIC.length)
+  readonly #head = Buffer.alloc(HEAD_BYTES)
   #facts: PartFacts
   #hash: Hash = createHash('sha256')
   #bytes = 0
   #syncedBytes = 0
 
-  private constructor(path: string, file: FileHandle, disk: Disk, facts: PartFacts) {
+  private constructor(path: string, kind: FileKind, file: FileHandle, disk: Disk, facts: PartFacts) {
     this.path = path
+    this.kind = kind
     this.#file = file
     this.#disk = disk
     this.#facts = facts
   }
 
   /** Opens or creates a part. What is already there is read once, for its hash. */
-  static async open(path: string, source: string, disk: Disk, signal: AbortSignal): Promise<PartFile> {
+  static async open(path: string, kind: FileKind, source: string, disk: Disk, signal: AbortSignal): Promise<PartFile> {
     return onDisk(path, async () => {
       const { syncedBytes, ...known } = (await readFacts(path)) ?? { source: '', syncedBytes: 0 }
-      const part = new PartFile(path, await openOwn(path), disk, known.source === source ? known : { source })
+      const facts = known.source === source ? known : { source }
+      const part = new PartFile(path, kind, await openOwn(path), disk, facts)
       try {
         await part.#readBack(known.source === source ? syncedBytes : 0, signal)
         return part
@@ -62,10 +64,10 @@ export class PartFile {
     return this.#bytes
   }
 
-  /** Nothing else is a model that can be run; `false` as soon as its first bytes are here and differ. */
-  get mayBeGguf(): boolean {
-    const length = Math.min(this.#bytes, MAGIC.length)
-    return this.#magic.subarray(0, length).equals(MAGIC.subarray(0, length))
+  /** @throws FabricError CF_MODEL_FORMAT_INVALID as soon as its first bytes are here and are not of its kind */
+  checkKind(): void {
+    if (!mayBe(this.kind, this.#head.subarray(0, Math.min(this.#bytes, HEAD_BYTES))))
+      throw new FabricError('CF_MODEL_FORMAT_INVALID', { reason: `not_${this.kind}` })
   }
 
   /** @throws FabricError CF_MODEL_DISK_FULL, CF_MODEL_STORE_FAILED; what was written stays */
@@ -145,7 +147,7 @@ export class PartFile {
   }
 
   #count(chunk: Uint8Array): void {
-    if (this.#bytes < MAGIC.length) this.#magic.set(chunk.subarray(0, MAGIC.length - this.#bytes), this.#bytes)
+    if (this.#bytes < HEAD_BYTES) this.#head.set(chunk.subarray(0, HEAD_BYTES - this.#bytes), this.#bytes)
     this.#hash.update(chunk)
     this.#bytes += chunk.length
   }

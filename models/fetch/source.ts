@@ -1,5 +1,5 @@
 /** Where a model comes from: a hub, an HTTPS address or a file of this machine. */
-import { basename, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FabricError } from '../../core/errors.ts'
 
@@ -43,6 +43,19 @@ export function parseSource(text: string, env: Environment, cwd: string): Source
   if (SCHEME.test(text) && !/^[a-z]:\\/i.test(text)) return webSource(text)
   const isPath = /[/\\]/.test(text) || text.endsWith('.gguf') || text.endsWith('.onnx')
   return isPath ? fileSource(resolve(cwd, text)) : undefined
+}
+
+/** Where model hubs keep the vocabulary of an ONNX file: at the repository's root, whose `onnx` folder the file may be in. */
+export function tokenizerSource(source: Source): Source {
+  const name = 'tokenizer.json'
+  if (source.kind === 'file') {
+    const folder = dirname(source.path)
+    return fileSource(join(basename(folder) === 'onnx' ? dirname(folder) : folder, name))
+  }
+  const url = new URL(source.url)
+  url.pathname = url.pathname.replace(/(?:\/onnx)?\/[^/]*$/, `/${name}`)
+  const label = source.hub === undefined ? `${url.origin}${url.pathname}` : `${name} of ${source.label}`
+  return { ...source, url, label, fileName: name }
 }
 
 /**

@@ -3,12 +3,12 @@ import { CATALOGUE, type CatalogueEntry } from '../../models/catalogue.ts'
 import { KNOWN_MODELS, type KnownModel } from '../../models/catalogue-known.ts'
 import { bytesOf, contextThatFits, needOf } from '../../models/fits.ts'
 import { installedModels, type Manifest, partialModels } from '../../models/installed.ts'
+import { encoderBytes } from '../../models/memory.ts'
 import type { Config } from '../config.ts'
-import { defaultMemoryBytes } from '../hosts/machine.ts'
-import { servedContext } from '../model-choice.ts'
+import { memoryBytesOf, servedContext } from '../model-choice.ts'
 import { columns } from './print.ts'
 
-export type ModelState = 'bundled' | 'installed' | 'partial' | 'available' | 'not runnable yet' | 'damaged'
+export type ModelState = 'bundled' | 'installed' | 'partial' | 'available' | 'damaged'
 export type ModelRow = {
   readonly id: string
   readonly task: string
@@ -27,7 +27,9 @@ export type ModelRow = {
 }
 
 /** @throws FabricError CF_MODEL_STORE_FAILED */
-export async function modelRows({ paths, slots }: Config): Promise<readonly ModelRow[]> {
+export async function modelRows(config: Config): Promise<readonly ModelRow[]> {
+  const { paths, slots } = config
+  const memoryBytes = memoryBytesOf(config)
   const { manifests, damaged } = await installedModels(paths.models)
   const partial = await partialModels(paths.models)
   const there = new Set([...manifests.map(({ id }) => id), ...damaged])
@@ -35,10 +37,10 @@ export async function modelRows({ paths, slots }: Config): Promise<readonly Mode
   const unnamed = partial.filter((id) => !there.has(id) && !known.some((model) => model.id === id))
   return [
     ...CATALOGUE.map(bundledRow),
-    ...manifests.map((manifest) => installedRow(manifest, slots)),
+    ...manifests.map((manifest) => installedRow(manifest, slots, memoryBytes)),
     ...damaged.map((id) => bareRow(id, 'damaged')),
     ...unnamed.map((id) => bareRow(id, 'partial')),
-    ...known.map((model) => knownRow(model, partial.includes(model.id), slots)),
+    ...known.map((model) => knownRow(model, partial.includes(model.id), slots, memoryBytes)),
   ]
 }
 
@@ -46,8 +48,8 @@ function bundledRow(entry: CatalogueEntry): ModelRow {
   return { ...entry, state: 'bundled', servedTokens: entry.contextTokens, source: 'package' }
 }
 
-function installedRow(manifest: Manifest, slotCount: number): ModelRow {
-  return { ...manifest, state: 'installed', servedTokens: servedContext(manifest, slotCount) }
+function installedRow(manifest: Manifest, slotCount: number, memoryBytes: number): ModelRow {
+  return { ...manifest, state: 'installed', servedTokens: servedContext(manifest, slotCount, memoryBytes) }
 }
 
 function bareRow(id: string, state: ModelState): ModelRow {
@@ -55,12 +57,15 @@ function bareRow(id: string, state: ModelState): ModelRow {
   return { id, state, task: '-', parameters: '-', quantisation: '-', licence: '-', source: '-', ...none }
 }
 
-function knownRow(model: KnownModel, isPartial: boolean, slotCount: number): ModelRow {
+function knownRow(model: KnownModel, isPartial: boolean, slotCount: number, memoryBytes: number): ModelRow {
   const { id, task, parameters, quantisation, contextTokens, licence, source, bytes, digest } = model
   const facts = { id, task, parameters, quantisation, contextTokens, licence, source, bytes, digest }
-  if (model.task === 'embedding') return { ...facts, state: 'not runnable yet', servedTokens: undefined }
-  const servedTokens = contextThatFits(needOf(model), slotCount, defaultMemoryBytes())
-  return { ...facts, state: isPartial ? 'partial' : 'available', servedTokens }
+  return { ...facts, state: isPartial ? 'partial' : 'available', servedTokens: servedOf(model, slotCount, memoryBytes) }
+}
+
+function servedOf(model: KnownModel, slotCount: number, memoryBytes: number): number | undefined {
+  if (model.task === 'chat') return contextThatFits(needOf(model), slotCount, memoryBytes)
+  return encoderBytes(bytesOf(model)) <= memoryBytes ? model.contextTokens : undefined
 }
 
 export function modelTable(rows: readonly ModelRow[]): string {
@@ -79,8 +84,8 @@ function sizeOf({ bytes, parameters, quantisation }: ModelRow): string {
   return parameters === '-' ? '-' : `~${humanBytes(bytesOf({ parameters, quantisation }))}`
 }
 
-function fitOf({ state, servedTokens, contextTokens }: ModelRow): string {
-  if (state === 'not runnable yet' || contextTokens === undefined) return '-'
+function fitOf({ servedTokens, contextTokens }: ModelRow): string {
+  if (contextTokens === undefined) return '-'
   return servedTokens === undefined ? 'no' : `yes, ${servedTokens} tokens`
 }
 

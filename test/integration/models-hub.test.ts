@@ -127,18 +127,21 @@ test(
 )
 
 test(
-  'every known chat model is asked for at the place that its source says, and its pinned digest is held',
+  'every known model is asked for at the place that its source says, and its pinned digest is held',
   within(LIMIT_MS, async () => {
     const server = await startModelServer(() => ({ kind: 'none' }))
     for (const { id, task, digest } of KNOWN_MODELS) {
       const folder = join(tempFolder(), 'models')
       const code = await codeOf(pullTo(folder, { model: id }, { env: { HF_ENDPOINT: server.origin } }))
+      // An encoder's vocabulary comes first, and a GGUF file is none.
       if (task === 'embedding') assert.is(code, 'CF_MODEL_FORMAT_INVALID', id)
       // The stand-in is another file: its size contradicts the catalogue, or nothing pins it.
       else assert.is(code, digest === undefined ? 'resolved' : 'CF_MODEL_PULL_FAILED', id)
     }
     assert.ok(
-      server.seen.every(({ path }) => /^\/[\w.-]+\/[\w.-]+\/resolve\/(?:main|[0-9a-f]{40})\/[\w.-]+\.gguf$/.test(path)),
+      server.seen.every(({ path }) =>
+        /^\/[\w.-]+\/[\w.-]+\/resolve\/(?:main|[0-9a-f]{40})\/(?:[\w.-]+\.gguf|tokenizer\.json)$/.test(path),
+      ),
     )
     await server.close()
   }),

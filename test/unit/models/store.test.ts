@@ -57,7 +57,11 @@ test('what is suggested grows with the memory, is pinned, and is nothing where n
 })
 
 test('a context shrinks until it fits, and never below what is of use', () => {
-  const need = { bytes: GIB, contextTokens: 32_768, shape: { keyValueBytes: 131_072, activationBytes: 0 } }
+  const need = {
+    bytes: GIB,
+    contextTokens: 32_768,
+    shape: { keyValueBytes: 131_072, activationBytes: 0, isEncoder: false },
+  }
   assert.is(contextThatFits(need, 1, 8 * GIB), 8_192)
   assert.is(contextThatFits(need, 8, 4 * GIB), 2_048)
   assert.is(contextThatFits(need, 8, GIB), undefined)
@@ -93,7 +97,7 @@ const HOSTILE: readonly (readonly [name: string, path: string, reason: string])[
   [
     'an architecture that does not chat',
     patched((bytes) => void bytes.write('bertx', bytes.indexOf('llama', 40))),
-    'not_a_chat_model',
+    'neither_chats_nor_embeds',
   ],
 ]
 for (const [name, path, reason] of HOSTILE) {
@@ -123,7 +127,7 @@ test(
     const entry = await chooseModel(config('a'))
     assert.equal(
       [entry.id, entry.path, entry.digest, entry.contextTokens, entry.megaParams, entry.task],
-      ['a', modelPath(folder, manifest.digest), manifest.digest, 1_024, 3, 'chat'],
+      ['a', modelPath(folder, manifest), manifest.digest, 1_024, 3, 'chat'],
     )
     assert.is(await suggestion(config('cfab-tiny'), ''), '', 'who has pulled a model needs no suggestion')
     assert.is(await removeInstalled(folder, 'a'), 0)
@@ -139,7 +143,7 @@ test(
   within(LIMIT_MS, async () => {
     const folder = join(tempFolder(), 'models')
     const { manifest } = await pullTo(folder, { model: SMALL, as: 'a' })
-    const path = modelPath(folder, manifest.digest)
+    const path = modelPath(folder, manifest)
     assert.equal(await verifyInstalled(folder, manifest), { id: 'a' })
     const bytes = readFileSync(path)
     bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1
