@@ -1,90 +1,92 @@
 /** From chat messages to the model's own prompt text, by the Jinja template in its file. */
-import { createHash } from 'node:crypto'
-import type { ChatHistoryItem, GgufFileInfo, LlamaModel, LlamaText } from 'node-llama-cpp'
 import { FabricError } from '../core/errors.ts'
-import type { ChatMessage } from './backend.ts'
+import type { ChatMessage, RenderOptions, ThinkFormat, ToolFormat } from './backend.ts'
+import { createDisarm } from './templates/disarm.ts'
+import { CHATML, digestOf, type PromptFacts } from './templates/facts.ts'
+import { compileTemplate } from './templates/jinja.ts'
+import {
+  inParts,
+  type TemplateMessage,
+  type TemplateTool,
+  templateMessages,
+  templateTools,
+  withoutSystem,
+} from './templates/messages.ts'
+import { withPhiTools } from './templates/phi.ts'
+import { withToldTools } from './templates/told-tools.ts'
+import { type Apply, type Traits, traitsOf } from './templates/traits.ts'
+
+export { type PromptFacts, promptFactsOf, templateDigestOf } from './templates/facts.ts'
 
 export type Prompter = {
   /** sha256 of the template text, lowercase hex. */
   readonly templateDigest: string
+  readonly toolFormat: ToolFormat
+  readonly thinkFormat?: ThinkFormat
   /** @throws FabricError CF_JOB_INVALID when the template refuses the messages */
-  render(messages: readonly ChatMessage[]): string
+  render(messages: readonly ChatMessage[], options?: RenderOptions): string
 }
 
-type Library = typeof import('node-llama-cpp')
-
-/** What a model without a template gets. */
-const CHATML =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
-  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-const CONTROL_TOKEN = 3
-/** Splits a control token's text that a message contains; the reader does not see it. */
-const BREAK = '\u200b'
-
-export function createPrompter(library: Library, model: LlamaModel): Prompter {
-  const template = templateOf(model.fileInfo)
-  const wrapper = new library.JinjaTemplateChatWrapper({
-    template,
-    tokenizer: model.tokenizer,
-    functionCallMessageTemplate: 'noJinja',
-    joinAdjacentMessagesOfTheSameType: false,
-  })
-  const disarm = createDisarm(model)
+/** @throws FabricError CF_MODEL_LOAD_FAILED `template_invalid` */
+export function createPrompter(facts: PromptFacts): Prompter {
+  const text = facts.template ?? CHATML
+  const disarm = createDisarm(facts.controlTexts)
+  const apply = applyOf(facts, text)
+  const traits = traitsOf(apply, facts.template)
+  const { toolFormat, thinkFormat } = traits
+  const hasShortIds = toolFormat === 'mistral' || toolFormat === 'mistral11'
   return {
-    templateDigest: templateDigestOf(model.fileInfo),
-    render(messages) {
-      const opened: ChatHistoryItem = { type: 'model', response: [] }
-      try {
-        const { contextText } = wrapper.generateContextState({ chatHistory: [...messages.map(historyItem), opened] })
-        return textOf(contextText, model, disarm)
-      } catch (error) {
-        throw new FabricError('CF_JOB_INVALID', { field: 'messages', reason: 'template_refused' }, error)
-      }
+    templateDigest: digestOf(text),
+    toolFormat,
+    ...(thinkFormat === undefined ? {} : { thinkFormat }),
+    render(messages, { tools = [], thinking } = {}) {
+      const spoken = templateMessages(messages, disarm, hasShortIds)
+      return refusing(() => renderTo(apply, traits, spoken, templateTools(tools, disarm), thinking))
     },
   }
 }
 
-/** @returns lowercase hex; of a file that is not loaded the same as `Prompter.templateDigest` of the loaded model */
-export function templateDigestOf(info: GgufFileInfo): string {
-  return createHash('sha256').update(templateOf(info)).digest('hex')
+function applyOf({ bosToken, eosToken }: PromptFacts, text: string): Apply {
+  const template = compileTemplate(text)
+  return (messages, { tools, thinking } = {}) =>
+    template({
+      ...{ messages, bos_token: bosToken, eos_token: eosToken, add_generation_prompt: true },
+      ...(tools === undefined ? {} : { tools }),
+      // Two names are in use for the one switch.
+      ...(thinking === undefined ? {} : { enable_thinking: thinking, thinking }),
+    })
 }
 
-function templateOf(info: GgufFileInfo): string {
-  return info.metadata.tokenizer?.chat_template ?? CHATML
+function renderTo(
+  apply: Apply,
+  traits: Traits,
+  messages: readonly TemplateMessage[],
+  tools: readonly TemplateTool[],
+  thinking: boolean | undefined,
+): string {
+  const { toolFormat, toolsInSystem } = traits
+  const isTold = toolFormat === 'none' || toolFormat === 'json'
+  const called = isTold ? withToldTools(messages, tools) : toolsInSystem ? withPhiTools(messages, tools) : messages
+  const offered = isTold || toolsInSystem ? [] : tools
+  const isListed = offered.length > 0 || traits.wantsTools
+  const shown = (list: readonly TemplateMessage[]): string =>
+    apply(traits.wantsParts ? inParts(list) : list, { ...(isListed ? { tools: offered } : {}), thinking })
+  if (traits.lacksSystem) return shown(withoutSystem(called))
+  const text = shown(called)
+  // Some have a place for it only where the user speaks last.
+  return hasSystem(text, called) ? text : shown(withoutSystem(called))
 }
 
-function historyItem(message: ChatMessage): ChatHistoryItem {
-  if (message.role === 'assistant') return { type: 'model', response: [message.content] }
-  return { type: message.role, text: message.content }
+function hasSystem(text: string, messages: readonly TemplateMessage[]): boolean {
+  return messages.every(({ role, content }) => role !== 'system' || text.includes(content.trim()))
 }
 
-function textOf(text: LlamaText, model: LlamaModel, disarm: (content: string) => string): string {
-  return text.values.map((value) => (typeof value === 'string' ? disarm(value) : specialText(value, model))).join('')
-}
-
-function specialText(value: Exclude<LlamaText['values'][number], string>, model: LlamaModel): string {
-  if (value.toJSON().type === 'specialTokensText') return value.value
-  const texts = new Map([
-    ['BOS', model.tokens.bosString],
-    ['EOS', model.tokens.eosString],
-    ['EOT', model.tokens.eotString],
-    ['NL', model.tokens.nlString],
-    ['SEP', model.tokens.sepString],
-  ])
-  return texts.get(value.value) ?? ''
-}
-
-/**
- * Makes a function that breaks control tokens in what people wrote.
- *
- * Why: the rendered prompt is tokenised as a whole, and a message must not be able to end its turn or to open the system's.
- */
-function createDisarm(model: LlamaModel): (content: string) => string {
-  const vocabulary = model.fileInfo.metadata.tokenizer?.ggml
-  const controls = (vocabulary?.tokens ?? []).filter(
-    (text, id) => vocabulary?.token_type[id] === CONTROL_TOKEN && text.length > 1,
-  )
-  if (controls.length === 0) return (content) => content
-  const anywhere = new RegExp(controls.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g')
-  return (content) => content.replace(anywhere, (text) => text[0] + BREAK + text.slice(1))
+/** What a template says of its reasons stays in the cause: it is the file's text, not ours. */
+function refusing(render: () => string): string {
+  try {
+    return render()
+  } catch (error) {
+    if (error instanceof FabricError) throw error
+    throw new FabricError('CF_JOB_INVALID', { field: 'messages', reason: 'template_refused' }, error)
+  }
 }

@@ -1,7 +1,10 @@
 /** Turns token ids into text piece by piece, so that no piece ends inside a character. */
 
-/** @param before  ids that precede: whether a leading space belongs to the text depends on them */
-export type Detokenize = (ids: readonly number[], before: readonly number[]) => string
+/**
+ * @param before       ids that precede: whether a leading space belongs to the text depends on them
+ * @param showControl  whether control tokens have a text
+ */
+export type Detokenize = (ids: readonly number[], before: readonly number[], showControl: boolean) => string
 
 /** What decoders put for bytes that are no character, or not yet one: one for a whole unfinished character. */
 export const REPLACEMENT = '\ufffd'
@@ -11,6 +14,7 @@ const BEFORE_IDS = 4
 
 export class TextStream {
   readonly #detokenize: Detokenize
+  readonly #showControl: boolean
   #before: readonly number[]
   /** Ids since the last one that ended with a character. */
   #held: readonly number[] = []
@@ -18,15 +22,16 @@ export class TextStream {
   #given = 0
 
   /** @param promptIds  what the text continues */
-  constructor(detokenize: Detokenize, promptIds: readonly number[]) {
+  constructor(detokenize: Detokenize, promptIds: readonly number[], showControl = false) {
     this.#detokenize = detokenize
+    this.#showControl = showControl
     this.#before = promptIds.slice(-BEFORE_IDS)
   }
 
   /** @returns the text that no later id can change; empty while a character is unfinished */
   push(id: number): string {
     this.#held = [...this.#held, id]
-    const text = this.#detokenize(this.#held, this.#before)
+    const text = this.#detokenize(this.#held, this.#before, this.#showControl)
     if (!text.endsWith(REPLACEMENT) || this.#held.length === HELD_IDS_MAX) return this.#release(text)
     const fresh = text.slice(this.#given, -REPLACEMENT.length)
     this.#given += fresh.length
@@ -35,7 +40,7 @@ export class TextStream {
 
   /** @returns what is still held: bytes that never became a character show as U+FFFD */
   end(): string {
-    return this.#held.length === 0 ? '' : this.#release(this.#detokenize(this.#held, this.#before))
+    return this.#held.length === 0 ? '' : this.#release(this.#detokenize(this.#held, this.#before, this.#showControl))
   }
 
   #release(text: string): string {
