@@ -3,7 +3,7 @@ import { invariant } from '../core/invariant.ts'
 import { marginOf } from '../core/verification/margin.ts'
 import type { AuditPosition, AuditRequest } from './backend.ts'
 import { type Candidates, Chunks, type Progress, type Run, type Step } from './run.ts'
-import { promptSchedule } from './schedule.ts'
+import { outputSchedule } from './schedule.ts'
 
 export class AuditRun implements Run {
   readonly call: number
@@ -22,7 +22,7 @@ export class AuditRun implements Run {
     this.#prompt = new Chunks(request.promptIds, request.chunks)
     // The last output id is predicted, never fed.
     const fed = request.outputIds.subarray(0, -1)
-    this.#output = new Chunks(fed, promptSchedule(fed.length))
+    this.#output = new Chunks(fed, outputSchedule(fed.length))
   }
 
   next(): Step {

@@ -1,7 +1,10 @@
 /** A generation: the prompt in its committed chunks, then one token a step until a stop token, a stop string or the length. */
+import { FabricError } from '../core/errors.ts'
 import { chooseToken, topPlaces } from '../core/verification/gumbel.ts'
 import type { FinishReason, GenerateRequest, LoadedModel, TokenBatch, TokenChance } from './backend.ts'
-import { type Candidates, Chunks, type Progress, type Run, type Step } from './run.ts'
+import { createTokenGrammar, type TokenGrammar } from './gbnf/token-grammar.ts'
+import type { Piece } from './pieces.ts'
+import { type Candidates, Chunks, type LogitBias, type Progress, type Run, type Step } from './run.ts'
 import { sampleToken } from './sampler.ts'
 import { promptSchedule } from './schedule.ts'
 import { StopScanner } from './stop-scanner.ts'
@@ -19,33 +22,57 @@ export class GenerateRun implements Run {
   readonly #detokenize: Detokenize
   readonly #text: TextStream
   readonly #stop: StopScanner
+  readonly #grammar: TokenGrammar | undefined
+  readonly #bias: LogitBias
   /** Of the output alone, for penalties. */
   readonly #counts = new Map<number, number>()
   #before: readonly number[]
   #last = 0
   #count = 0
+  /** The last token's best were all against the grammar. */
+  #isAgain = false
 
-  constructor(call: number, request: GenerateRequest, model: LoadedModel, detokenize: Detokenize) {
+  /**
+   * @param piece  absent: the vocabulary is of a kind whose bytes are not known
+   * @throws       FabricError CF_JOB_INVALID for a grammar that is none, CF_MODEL_UNSUPPORTED for one without pieces
+   */
+  constructor(call: number, request: GenerateRequest, model: LoadedModel, detokenize: Detokenize, piece?: Piece) {
     const before = [...request.promptIds.subarray(-BEFORE_IDS)]
     this.call = call
     this.#request = request
     this.#stopIds = model.stopIds
     this.#prompt = new Chunks(request.promptIds, promptSchedule(request.promptIds.length))
     this.#detokenize = detokenize
-    this.#text = new TextStream(detokenize, before)
+    this.#text = new TextStream(detokenize, before, request.showControl)
     this.#stop = new StopScanner(request.stop)
+    this.#grammar = createTokenGrammar(request, model, piece)
+    this.#bias = request.sampling.kind === 'llama' ? (request.sampling.logitBias ?? []) : []
     this.#before = before
   }
 
   next(): Step {
+    const bias = this.#bias.length === 0 ? {} : { bias: this.#bias }
+    if (this.#isAgain) return { ids: [this.#last], ask: 'last', ...bias, isAgain: true }
     const ids = this.#prompt.left > 0 ? this.#prompt.take() : [this.#last]
-    return { ids, ask: this.#prompt.left > 0 ? 'none' : 'last' }
+    this.#last = ids.at(-1) ?? this.#last
+    return this.#prompt.left > 0 ? { ids, ask: 'none' } : { ids, ask: 'last', ...bias }
   }
 
   take(candidates: readonly Candidates[]): Progress {
-    const [found] = candidates
-    if (found === undefined) return { ended: false }
+    const [raw] = candidates
+    if (raw === undefined) return { ended: false }
+    const found = this.#grammar?.restricted(raw) ?? raw
+    if (found.ids.length > 0) return this.#chosen(found)
+    // The grammar may allow a token that is not among the best: the whole vocabulary is looked at before giving up.
+    const isOver = this.#isAgain || this.#grammar?.isSpent !== false
+    this.#isAgain = true
+    return isOver ? { ended: true, failure: stuck() } : { ended: false }
+  }
+
+  #chosen(found: Candidates): Progress {
+    this.#isAgain = false
     const id = this.#choose(found)
+    this.#grammar?.accept(id)
     const details = this.#detail(found, id)
     this.#count += 1
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
@@ -86,9 +113,13 @@ export class GenerateRun implements Run {
   }
 
   #textOf(id: number): string {
-    const text = this.#detokenize([id], this.#before)
+    const text = this.#detokenize([id], this.#before, this.#request.showControl ?? false)
     return text.includes(REPLACEMENT) ? '' : text
   }
+}
+
+function stuck(): FabricError {
+  return new FabricError('CF_JOB_INVALID', { field: 'grammar', reason: 'stuck' })
 }
 
 /** Natural-log probability of `id` at temperature 1 over the candidates. */

@@ -1,13 +1,17 @@
 /**
  * Drives all sequences of one context together: one step is one batch that holds every active sequence.
  *
+ * A step decodes one token of every running sequence in one batch, and then reads the next chunks of prompts in another: a prompt's
+ * committed chunk is what one forward pass really read.
+ *
  * Why not a loop for each sequence: such loops miss each other's batches, the engine then decodes half-full ones, and the
  * throughput falls to a third.
  */
+import type { FabricError } from '../core/errors.ts'
 import type { TokenBatch } from './backend.ts'
 import type { CallBatch } from './frames.ts'
 import type { Candidates, Progress, Run, Step } from './run.ts'
-import { CHUNK_TOKENS_MAX } from './schedule.ts'
+import { EXACT_CHUNK_TOKENS } from './schedule.ts'
 
 /** What the driver needs of an engine; slots are 0..slotCount-1. */
 export interface StepEngine {
@@ -19,10 +23,14 @@ export interface StepEngine {
 }
 
 type Active = { readonly run: Run; readonly slot: number; pending: Step | undefined; cancelled: boolean }
+type Planned = { readonly active: Active; readonly slot: number; readonly step: Step }
+/** A run ended for a reason of its own. */
+export type OnFailure = (call: number, failure: FabricError) => void
 
 export class Lockstep {
   readonly #engine: StepEngine
   readonly #emit: (batches: readonly CallBatch[]) => void
+  readonly #fail: OnFailure
   /** In order of arrival, so that the oldest prompt is read first. */
   #active: Active[] = []
   #waiting: Run[] = []
@@ -31,15 +39,23 @@ export class Lockstep {
   #batches: CallBatch[] = []
   tokensDecoded = 0
   tokensPrefilled = 0
+  /** Forward passes, and what they took, milliseconds. */
+  passes = 0
+  passMs = 0
 
-  /** @param emit  called once a step with all that the step produced, also when that is nothing: a sign of life */
-  constructor(engine: StepEngine, emit: (batches: readonly CallBatch[]) => void) {
+  /** @param emit  called after every forward pass with all that it produced, also when that is nothing: a sign of life */
+  constructor(engine: StepEngine, emit: (batches: readonly CallBatch[]) => void, fail: OnFailure) {
     this.#engine = engine
     this.#emit = emit
+    this.#fail = fail
   }
 
   get slotsBusy(): number {
     return this.#active.length
+  }
+
+  get jobsWaiting(): number {
+    return this.#waiting.length
   }
 
   add(run: Run): void {
@@ -89,11 +105,21 @@ export class Lockstep {
     await this.#free(ending)
     this.#fill()
     const planned = this.#plan()
+    const isPrompt = ({ step }: Planned): boolean => step.ids.length > 1
+    for (const together of [planned.filter((one) => !isPrompt(one)), planned.filter(isPrompt)])
+      if (together.length > 0) await this.#pass(together)
+    if (planned.length === 0) this.#flush()
+    this.#settle()
+  }
+
+  async #pass(planned: readonly Planned[]): Promise<void> {
+    const startedMs = performance.now()
     const results = await Promise.all(planned.map(({ slot, step }) => this.#engine.evaluate(slot, step)))
+    this.passes += 1
+    this.passMs += performance.now() - startedMs
     const ended = planned.filter(({ active, step }, index) => this.#take(active, step, results[index] ?? []))
     this.#flush()
     await this.#free(ended.map(({ active }) => active))
-    this.#settle()
   }
 
   /** Lowest free slot first: the engine splits a batch whose sequence ids have gaps. */
@@ -106,18 +132,19 @@ export class Lockstep {
   }
 
   /**
-   * Every decoding sequence, and as many whole prompt chunks as make up one chunk's worth of tokens.
+   * Every decoding sequence, and one prompt chunk, or as many short ones as do not change each other's bits.
    *
    * Why so few: a long prompt would hold up the tokens of all others.
    */
-  #plan(): { readonly active: Active; readonly slot: number; readonly step: Step }[] {
-    let room = CHUNK_TOKENS_MAX
-    const planned: { active: Active; slot: number; step: Step }[] = []
+  #plan(): readonly Planned[] {
+    let read = 0
+    const planned: Planned[] = []
     for (const active of this.#active) {
       const step = active.pending ?? active.run.next()
       active.pending = step
-      if (step.ids.length > 1 && step.ids.length > room) continue
-      if (step.ids.length > 1) room -= step.ids.length
+      const tokens = step.ids.length > 1 ? step.ids.length : 0
+      if (tokens > 0 && read > 0 && read + tokens > EXACT_CHUNK_TOKENS) continue
+      read += tokens
       active.pending = undefined
       planned.push({ active, slot: active.slot, step })
     }
@@ -129,6 +156,7 @@ export class Lockstep {
     if (step.ids.length > 1) this.tokensPrefilled += step.ids.length
     this.tokensDecoded += progress.batch?.ids.length ?? 0
     this.#say(active.run, active.slot, progress)
+    if (progress.failure !== undefined) this.#fail(active.run.call, progress.failure)
     return progress.ended
   }
 

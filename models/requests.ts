@@ -2,13 +2,14 @@
 import { FabricError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { AuditRequest, GenerateRequest, LoadedModel, LoadRequest, SamplingSpec } from './backend.ts'
-import { CHUNK_TOKENS_MAX } from './schedule.ts'
+import { PROMPT_CHUNK_TOKENS } from './schedule.ts'
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
 const SEED_BYTES = 32
 /** Either way, as the OpenAI API has it. */
 const PENALTY_MAX = 2
 const CONTEXT_TOKENS_MIN = 64
+const CACHE_KEY_BYTES_MAX = 256
 const U32_MAX = 2 ** 32 - 1
 
 export const SLOT_COUNT_MAX = 64
@@ -41,6 +42,8 @@ export function checkOperation(operation: 'render' | 'generate' | 'audit' | 'emb
 export function checkGenerate(request: GenerateRequest, model: LoadedModel): void {
   checkOperation('generate', model)
   checkSampling(request.sampling, request.seed)
+  checkForm(request)
+  checkBias(request.sampling, model)
   checkStop(request.stop)
   if (!isWithin(request.topLogprobs ?? 0, 0, LIMITS.topLogprobsCountMax)) refuse('topLogprobs')
   if (!isWithin(request.maxTokens, 1, LIMITS.maxTokensMax)) refuse('maxTokens')
@@ -59,7 +62,7 @@ export function checkAudit(request: AuditRequest, model: LoadedModel): void {
   checkRoom(request.promptIds.length + request.outputIds.length, model)
   const { chunks } = request
   const sum = chunks.reduce((total, chunk) => total + chunk, 0)
-  if (!chunks.every((chunk) => isWithin(chunk, 1, CHUNK_TOKENS_MAX)) || sum !== request.promptIds.length)
+  if (!chunks.every((chunk) => isWithin(chunk, 1, PROMPT_CHUNK_TOKENS)) || sum !== request.promptIds.length)
     refuse('chunks')
 }
 
@@ -78,6 +81,20 @@ export function checkEmbed(texts: readonly string[], model: LoadedModel): void {
 function checkStop(stop: readonly string[]): void {
   const areFine = stop.every((text) => isWithin(Buffer.byteLength(text), 1, LIMITS.stopBytesMax))
   if (!areFine || stop.length > LIMITS.stopCountMax) refuse('stop')
+}
+
+/** An auditor knows neither grammar nor biases, and must not meet what was computed for another's prompt. */
+function checkForm({ sampling, grammar = '', cacheKey = '' }: GenerateRequest): void {
+  const isPlain = sampling.kind === 'gumbel-v1'
+  if (Buffer.byteLength(grammar) > LIMITS.grammarBytesMax || (isPlain && grammar !== '')) refuse('grammar')
+  if (Buffer.byteLength(cacheKey) > CACHE_KEY_BYTES_MAX || (isPlain && cacheKey !== '')) refuse('cacheKey')
+}
+
+function checkBias(sampling: SamplingSpec, { vocabSize }: LoadedModel): void {
+  const { logitBias = [] } = sampling.kind === 'llama' ? sampling : {}
+  const max = LIMITS.logitBiasMilliMax / 1000
+  const areFine = logitBias.every(([id, bias]) => isWithin(id, 0, vocabSize - 1) && Math.abs(bias) <= max)
+  if (!areFine || logitBias.length > LIMITS.logitBiasCountMax) refuse('logitBias')
 }
 
 function checkSampling(sampling: SamplingSpec, seed: Uint8Array): void {

@@ -1,5 +1,8 @@
 /** One sequence's work for the lock-step driver, as forward passes: what to feed, where candidates are wanted, what follows. */
+import type { FabricError } from '../core/errors.ts'
 import type { TokenBatch } from './backend.ts'
+
+export type LogitBias = readonly (readonly [id: number, bias: number])[]
 
 /** The 64 best tokens after one input token, best first. */
 export type Candidates = {
@@ -12,11 +15,17 @@ export type Step = {
   readonly ids: readonly number[]
   /** After which of them candidates are wanted. */
   readonly ask: 'none' | 'last' | 'all'
+  /** Added to the logits, in 32 bits, before the best are taken. */
+  readonly bias?: LogitBias
+  /** The id is the sequence's last one, computed once more because its 64 best would not do: candidates are the whole vocabulary. */
+  readonly isAgain?: boolean
 }
 
 export type Progress = {
   readonly batch?: Omit<TokenBatch, 'slot'>
   readonly ended: boolean
+  /** Why a run that ends has no answer: nothing was wrong with the engine. */
+  readonly failure?: FabricError
 }
 
 export interface Run {

@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { GenerateRequest, LoadedModel, TokenBatch } from '../../../models/backend.ts'
 import { GenerateRun } from '../../../models/generate-run.ts'
+import type { Progress, Step } from '../../../models/run.ts'
 import { GREEDY, LLAMA, requestOf } from '../../support/ask-backend.ts'
 
 const STOP_ID = 256
@@ -15,6 +16,8 @@ const MODEL: LoadedModel = {
   templateDigest: '',
   stopIds: [STOP_ID],
   dimensions: 0,
+  toolFormat: 'none',
+  driver: { kind: 'lockstep', reason: '' },
 }
 
 /** Says the script's bytes, then the stop id, as far as the run goes; the runner-up is always `z`, then `y`. */
@@ -94,6 +97,78 @@ test('a run that is cut short says what it holds', () => {
   run.next()
   run.take([{ ids: [0xc3], logits: [0] }])
   assert.equal(run.cancel(), { batch: { ids: [], logprobs: [], text: '\ufffd', finish: 'aborted' }, ended: true })
+})
+
+/** Tokens are bytes; what was asked is kept, and the engine answers by script. */
+function follow(
+  part: Partial<GenerateRequest>,
+  answers: readonly (readonly number[])[],
+): { readonly steps: Step[]; readonly text: string; readonly last: Progress | undefined } {
+  const detokenize = (list: readonly number[]): string => Buffer.from(list.filter((id) => id < STOP_ID)).toString()
+  const request = { ...requestOf(Uint32Array.of(1, 2, 3)), sampling: { ...LLAMA, temperature: 0 }, ...part }
+  const run = new GenerateRun(1, request, MODEL, detokenize, (id) => (id < STOP_ID ? Uint8Array.of(id) : NOTHING))
+  const steps: Step[] = []
+  let [text, last]: [string, Progress | undefined] = ['', undefined]
+  for (const ids of answers) {
+    steps.push(run.next())
+    last = run.take([{ ids, logits: ids.map((_, place) => -place) }])
+    text += last.batch?.text ?? ''
+    if (last.ended) break
+  }
+  return { steps, text, last }
+}
+const codes = (text: string): readonly number[] => [...Buffer.from(text)]
+const NOTHING = new Uint8Array()
+
+test('under a grammar the best token that it allows is taken, and the end comes only where it may', () => {
+  const { text, last } = follow({ grammar: 'root ::= "no" | "yes"' }, [
+    codes('xny'),
+    [STOP_ID, ...codes('eo')],
+    [...codes('x'), STOP_ID],
+  ])
+  assert.is(text, 'no')
+  assert.is(last?.batch?.finish, 'stop')
+  assert.ok(Math.abs((last?.batch?.logprobs[0] ?? 1) - 0) < 1e-12, 'the chance is among what is allowed')
+})
+
+test('where none of the best is allowed, the last token is asked for once more, with the whole vocabulary', () => {
+  const everything = [...Array(MODEL.vocabSize).keys()].reverse()
+  const { steps, text } = follow({ grammar: 'root ::= [b-d] "z"' }, [codes('xy'), everything, codes('z')])
+  assert.equal(
+    steps.map(({ ids, isAgain = false }) => [ids, isAgain]),
+    [
+      [[1, 2, 3], false],
+      [[3], true],
+      [codes('d'), false],
+    ],
+  )
+  assert.is(text, 'dz')
+})
+
+test('an answer that can neither go on nor end fails by name', () => {
+  const { last } = follow({ grammar: 'root ::= "a"' }, [codes('x'), codes('xyz')])
+  assert.ok(last?.ended)
+  assert.is(last.failure?.code, 'CF_JOB_INVALID')
+  assert.equal(last.failure?.detail, { field: 'grammar', reason: 'stuck' })
+})
+
+test('biases are asked for with every token that is chosen, and not for prompt chunks without one', () => {
+  const bias = [[7, -100]] as const
+  const request = { promptIds: new Uint32Array(513).fill(1), sampling: { ...LLAMA, logitBias: bias } }
+  const { steps } = follow(request, [codes('a')])
+  assert.is(steps[0]?.bias, undefined)
+  const short = follow({ sampling: { ...LLAMA, logitBias: bias } }, [codes('a'), codes('b')])
+  assert.equal(
+    short.steps.map((step) => step.bias),
+    [bias, bias],
+  )
+})
+
+test('a grammar that is none is refused before anything is computed, and one for tokens without bytes by name', () => {
+  assert.throws(() => follow({ grammar: 'root ::= (' }, []), /CF_JOB_INVALID/)
+  assert.throws(() => follow({ grammar: 'root ::= root' }, []), /CF_JOB_INVALID/)
+  const request = { ...requestOf(Uint32Array.of(1)), sampling: LLAMA, grammar: 'root ::= "a"' }
+  assert.throws(() => new GenerateRun(1, request, MODEL, () => ''), /CF_MODEL_UNSUPPORTED/)
 })
 
 test.run()

@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { FabricError } from '../../../core/errors.ts'
 import type { CallBatch } from '../../../models/frames.ts'
 import { Lockstep, type StepEngine } from '../../../models/lockstep.ts'
 import type { Progress, Run, Step } from '../../../models/run.ts'
@@ -60,17 +61,29 @@ async function drive(
 ) {
   const { engine, steps, cleared } = engineOf(slotCount)
   const said: CallBatch[] = []
+  const failed: number[] = []
   const ended = Promise.withResolvers<void>()
   let step = 0
-  const driver: Lockstep = new Lockstep(engine, (batches) => {
-    said.push(...batches)
-    if (said.filter(({ batch }) => batch.finish !== undefined).length === runs.length) ended.resolve()
-    onStep(driver, step++)
-  })
+  const checkEnd = (): void => {
+    const finished = said.filter(({ batch }) => batch.finish !== undefined)
+    if (finished.length + failed.length === runs.length) ended.resolve()
+  }
+  const driver: Lockstep = new Lockstep(
+    engine,
+    (batches) => {
+      said.push(...batches)
+      checkEnd()
+      onStep(driver, step++)
+    },
+    (call) => {
+      failed.push(call)
+      checkEnd()
+    },
+  )
   for (const run of runs) driver.add(run)
   await ended.promise
   await new Promise((resolve) => setImmediate(resolve))
-  return { driver, steps, cleared, said }
+  return { driver, steps, cleared, said, failed }
 }
 
 const slotsOf = (log: Log): number[] => log.map(({ slot }) => slot)
@@ -112,10 +125,46 @@ test(
   'prompts share one chunk of tokens a step, the oldest first, and hold up no decoding',
   within(2_000, async () => {
     const { steps } = await drive(3, [runOf(1, [10], 8), runOf(2, [63, 63], 1), runOf(3, [40], 1)])
-    const firsts = steps.slice(0, 4).map((log) => log.map(({ slot, tokens }) => `${slot}:${tokens}`).join(' '))
-    assert.equal(firsts, ['0:10 2:40', '0:1 1:63', '0:1 1:63', '0:1'])
+    const firsts = steps.slice(0, 6).map((log) => log.map(({ slot, tokens }) => `${slot}:${tokens}`).join(' '))
+    assert.equal(firsts, ['0:10 2:40', '0:1', '1:63', '0:1', '1:63', '0:1'])
     for (const log of steps)
       assert.ok(log.filter(({ tokens }) => tokens > 1).reduce((sum, { tokens }) => sum + tokens, 0) <= 63)
+  }),
+)
+
+test(
+  'a long chunk shares its pass with no other prompt',
+  within(2_000, async () => {
+    const { steps } = await drive(3, [runOf(1, [512, 40], 1), runOf(2, [20], 1), runOf(3, [30], 1)])
+    const first = steps.slice(0, 2).map((log) => log.map(({ slot, tokens }) => `${slot}:${tokens}`).join(' '))
+    assert.equal(first, ['0:512', '0:40 1:20'])
+  }),
+)
+
+test(
+  'prompts are read in a pass of their own, after the tokens of those that speak',
+  within(2_000, async () => {
+    const { steps, driver } = await drive(2, [runOf(1, [10], 4), runOf(2, [63], 1)])
+    for (const log of steps) assert.ok(log.every(({ tokens }) => tokens > 1) || log.every(({ tokens }) => tokens === 1))
+    assert.is(driver.passes, steps.length)
+    assert.ok(driver.passMs >= 0)
+  }),
+)
+
+test(
+  'a run that fails for a reason of its own says so, frees its slot and leaves the others alone',
+  within(2_000, async () => {
+    const failing: Run = {
+      ...runOf(1, [2], 5),
+      take: () => ({ ended: true, failure: new FabricError('CF_JOB_INVALID') }),
+    }
+    const { said, failed, cleared } = await drive(2, [failing, runOf(2, [2], 3), runOf(3, [2], 1)])
+    assert.equal(failed, [1])
+    assert.equal(
+      said.map(({ call }) => call),
+      [2, 2, 3, 2],
+    )
+    assert.is(cleared.length, 3)
   }),
 )
 
@@ -143,7 +192,11 @@ test(
   within(2_000, async () => {
     const { engine } = engineOf(2)
     const said: CallBatch[] = []
-    const driver = new Lockstep(engine, (batches) => said.push(...batches))
+    const driver = new Lockstep(
+      engine,
+      (batches) => said.push(...batches),
+      () => undefined,
+    )
     for (const call of [1, 3, 4]) driver.add(runOf(call, [2], 1_000))
     driver.add(runOf(2, [2], 1_000, 'audit'))
     await new Promise((resolve) => setImmediate(resolve))

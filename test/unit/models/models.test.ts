@@ -2,12 +2,13 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { findModel } from '../../../models/catalogue.ts'
 import { logprobOf } from '../../../models/generate-run.ts'
-import { promptSchedule } from '../../../models/schedule.ts'
+import { outputSchedule, promptSchedule } from '../../../models/schedule.ts'
 
 test('the schedule cuts a prompt into chunks of 63 and a rest', () => {
   assert.equal(promptSchedule(0), [])
-  assert.equal(promptSchedule(63), [63])
-  assert.equal(promptSchedule(130), [63, 63, 4])
+  assert.equal(promptSchedule(512), [512])
+  assert.equal(promptSchedule(1_030), [512, 512, 6])
+  assert.equal(outputSchedule(130), [63, 63, 4])
 })
 
 test('the catalogue knows its models by exact name', () => {
