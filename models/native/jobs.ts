@@ -72,6 +72,6 @@ export function failureOf(failure: NativeFailure): FabricError {
     case 'grammar_stuck':
       return new FabricError('CF_JOB_INVALID', { field: 'grammar', reason: 'stuck' })
     case 'decode_failed':
-      return new FabricError('CF_WORKER_HOST_LOST', { reason: failure })
+      return new FabricError('CF_WORKER_COMPUTE_FAILED', { reason: failure })
   }
 }
