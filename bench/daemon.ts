@@ -8,10 +8,21 @@ const START_MS = 60_000
 
 export type BenchDaemon = { readonly address: string; stop(): Promise<void> }
 
-/** Resolves when the daemon can answer: its model is loaded. */
-export async function startBenchDaemon(home: string, threads: number): Promise<BenchDaemon> {
-  const args = [BIN, 'start', '--home', home, '--port', '0', '--threads', String(threads)]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+/**
+ * Resolves when the daemon can answer: its model is loaded.
+ *
+ * @param more  flags of `start` beyond these
+ * @param env   variables beyond this process's own
+ */
+export async function startBenchDaemon(
+  home: string,
+  threads: number,
+  more: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): Promise<BenchDaemon> {
+  const args = [BIN, 'start', '--home', home, '--port', '0', '--threads', String(threads), ...more]
+  const options = { env: { ...process.env, ...env } }
+  const child = spawn(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'inherit'] })
   const address = await addressOf(child)
   const deadline = Date.now() + START_MS
   while (!(await isReady(address))) {

@@ -21,6 +21,7 @@ const STATUS: StatusView = {
     log: 'none',
     logNote: '',
     engine: 'none',
+    driver: null,
     hostState: 'ready',
     models: [],
     validators: 4,
@@ -47,7 +48,7 @@ export function createTokenApp(): TokenApp {
     status: () => STATUS,
     ...{ peers: never, quote: never, submitSigned: never, jobs: never, timeline: never, explain: never },
     ...{ quorum: never, receipt: never, genesis: never, account: never, transfers: never, mint: never },
-    ...{ transfer: never, audit: never, simulate: never },
+    ...{ transfer: never, audit: never, simulate: never, running: never, loadModel: never, unloadModel: never },
   }
   return { app, feeds }
 }

@@ -28,6 +28,7 @@ const NODE: NodeGauges = {
   openJobs: () => 0,
   jobOfNonce: () => undefined,
   slots: () => ({ busy: 0, total: 1 }),
+  engines: async () => [],
   rejects: () => new Map(),
 }
 

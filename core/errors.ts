@@ -113,6 +113,12 @@ export const ERRORS = {
     exit: 75,
     summary: 'All slots are busy and the waiting line is full.',
   },
+  CF_WORKER_COMPUTE_FAILED: {
+    retry: 'later',
+    http: 500,
+    exit: 70,
+    summary: 'The engine failed while it computed this call; others go on.',
+  },
   CF_MODEL_UNKNOWN: { retry: 'never', http: 404, exit: 66, summary: 'No such model in the catalogue of this node.' },
   CF_MODEL_DIGEST_MISMATCH: {
     retry: 'never',
@@ -129,6 +135,7 @@ export const ERRORS = {
     summary: 'The loaded model or its sampling does not offer this operation.',
   },
   CF_MODEL_BUNDLED: { retry: 'never', http: 409, exit: 65, summary: 'A bundled model belongs to the package.' },
+  CF_MODEL_IN_USE: { retry: 'later', http: 409, exit: 75, summary: 'The model has running or waiting jobs.' },
   CF_MODEL_ID_TAKEN: {
     retry: 'never',
     http: 409,

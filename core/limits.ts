@@ -23,6 +23,8 @@ export const LIMITS = {
   attemptCountMax: 3,
   maxTokensMax: 131_072,
   promptTokensMax: 131_072,
+  /** A prompt given as token ids. */
+  promptIdsBytesMax: 524_288,
   chunkTokensMax: 32,
   chunkMs: 250,
   /** A chunk may echo a nonce that is at most this many chunks old: the worker may run that far ahead of its acks. */
@@ -39,6 +41,18 @@ export const LIMITS = {
   stopCountMax: 4,
   /** Each stop string, UTF-8. */
   stopBytesMax: 48,
+  /** JSON text of a chat's tools; also of one call's arguments. */
+  toolsBytesMax: 65_536,
+  toolCallCountMax: 32,
+  /** GBNF text of one job. */
+  grammarBytesMax: 65_536,
+  logitBiasCountMax: 300,
+  /** Either way, added to a token's logit. */
+  logitBiasMilliMax: 100_000,
+  toolNameBytesMax: 64,
+  toolCountMax: 128,
+  /** Arrays and objects within each other, of the tools' JSON text. */
+  toolsDepthMax: 48,
   /** Alternatives shown beside each token. */
   topLogprobsCountMax: 20,
   /** Tokens whose alternatives travel in one frame. */

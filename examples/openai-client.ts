@@ -1,6 +1,6 @@
 /**
  * The official `openai` client against a local node: streams an answer and what it cost, then asks for several answers with the chance of
- * each token, continues a text, and turns two texts into vectors.
+ * each token, wants an answer of a form and a call of a tool, continues a text, and turns two texts into vectors.
  * Run it while `npm start` runs: `node examples/openai-client.ts "Once upon a time"`.
  */
 import OpenAI from 'openai'
@@ -38,6 +38,24 @@ const several = await client.chat.completions.create({
 })
 for (const { index, message, logprobs } of several.choices)
   console.log(`choice ${index}: ${message.content} (first token ${logprobs?.content?.[0]?.logprob})`)
+
+// Nothing else can be said than what the schema allows; nobody can replay such a sample, and cfab.verifiable says so.
+const feeling = { type: 'object', required: ['mood'], properties: { mood: { enum: ['glad', 'sad', 'wild'] } } }
+const formed = await client.chat.completions.create({
+  model: 'cfab-tiny',
+  messages: [{ role: 'user', content: prompt }],
+  response_format: { type: 'json_schema', json_schema: { name: 'feeling', schema: feeling } },
+})
+console.log(`of a form: ${formed.choices[0]?.message.content}`)
+
+const called = await client.chat.completions.create({
+  model: 'cfab-tiny',
+  messages: [{ role: 'user', content: prompt }],
+  tools: [{ type: 'function', function: { name: 'show', description: 'Shows a mood.', parameters: feeling } }],
+  tool_choice: { type: 'function', function: { name: 'show' } },
+})
+for (const call of called.choices[0]?.message.tool_calls ?? [])
+  if (call.type === 'function') console.log(`called: ${call.function.name} ${call.function.arguments}`)
 
 const continued = await client.completions.create({ model: 'cfab-tiny', prompt, max_tokens: 16 })
 console.log(`continued: ${continued.choices[0]?.text}`)

@@ -34,6 +34,7 @@ export type BodyOf<C> = C extends BodyCodec<infer T> ? T : never
 
 const VERSION = 1
 const I16_SPAN = 2 ** 16
+const I32_SPAN = 2 ** 32
 const I64_MIN = -(2n ** 63n)
 const I64_MAX = 2n ** 63n - 1n
 const U64_MAX = 2n ** 64n - 1n
@@ -42,16 +43,9 @@ export const u8 = (): Field<number> => unsigned(0xff)
 export const u16 = (): Field<number> => unsigned(0xffff)
 export const u32 = (): Field<number> => unsigned(0xffff_ffff)
 /** -32,768 to 32,767; on the wire its two's complement as an unsigned number, for a body has no short negative integer. */
-export function i16(): Field<number> {
-  const { schema } = u16()
-  return {
-    schema,
-    // A value outside its range stays outside of the schema's, where encoding finds it.
-    toWire: (value) =>
-      value >= -I16_SPAN / 2 && value < 0 ? value + I16_SPAN : value < I16_SPAN / 2 ? value : I16_SPAN,
-    fromWire: (wire) => signed(parseNumber(wire)),
-  }
-}
+export const i16 = (): Field<number> => signed(I16_SPAN, u16())
+/** As `i16`, from -2^31 to 2^31 - 1. */
+export const i32 = (): Field<number> => signed(I32_SPAN, u32())
 
 export const i64 = (): Field<bigint> => wide(I64_MIN, I64_MAX)
 export const u64 = (): Field<bigint> => wide(0n, U64_MAX)
@@ -159,8 +153,16 @@ export function defineBody<const F extends Fields>(type: string, fields: F, byte
   }
 }
 
-function signed(wire: number): number {
-  return wire < I16_SPAN / 2 ? wire : wire - I16_SPAN
+function signed(span: number, { schema }: Field<number>): Field<number> {
+  return {
+    schema,
+    // A value outside its range stays outside of the schema's, where encoding finds it.
+    toWire: (value) => (value >= -span / 2 && value < 0 ? value + span : value < span / 2 ? value : span),
+    fromWire(wire) {
+      const value = parseNumber(wire)
+      return value < span / 2 ? value : value - span
+    },
+  }
 }
 
 function unsigned(max: number): Field<number> {

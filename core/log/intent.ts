@@ -3,10 +3,12 @@ import { domainHash } from '#core/hash'
 import {
   type BodyOf,
   bytes,
+  bytesMax,
   code,
   defineBody,
   digest,
   i16,
+  i32,
   i64,
   list,
   record,
@@ -22,7 +24,9 @@ import { LIMITS } from '../limits.ts'
 export const TASKS = ['chat', 'completion', 'embedding'] as const
 export type Task = (typeof TASKS)[number]
 export const SAMPLING_KINDS = ['gumbel-v1', 'llama'] as const
-export const ROLES = ['system', 'user', 'assistant'] as const
+export const ROLES = ['system', 'user', 'assistant', 'tool'] as const
+/** Whether a model that can think first should; `default` leaves it to its template. */
+export const THINKING = ['default', 'on', 'off'] as const
 export const VERIFY_MODES = ['after', 'before'] as const
 
 export const intentCodec = defineBody(
@@ -81,6 +85,8 @@ export type IntentFault =
   | 'region'
   | 'model'
 
+/** Of a token id in `promptIds`. */
+const ID_BYTES = 4
 /** What decoders put for bytes that are no character: a text that ends in one may end otherwise on another machine. */
 const REPLACEMENT = '\ufffd'
 
@@ -140,7 +146,33 @@ export const payloadCodec = defineBody(
     salt: bytes(32),
     seedNonce: bytes(32),
     /** Of a chat: rendered by each worker with the template that the intent names. */
-    messages: list(record({ role: code(ROLES), content: text(LIMITS.messageBytesMax) }), LIMITS.messageCountMax),
+    messages: list(
+      record({
+        role: code(ROLES),
+        content: text(LIMITS.messageBytesMax),
+        /** Of an assistant's turn: what it asked for; `arguments` is JSON text. */
+        toolCalls: list(
+          record({
+            id: text(LIMITS.toolNameBytesMax),
+            name: text(LIMITS.toolNameBytesMax),
+            arguments: text(LIMITS.toolsBytesMax),
+          }),
+          LIMITS.toolCallCountMax,
+        ),
+        /** Of a tool's turn: the call that it answers; else ''. */
+        toolCallId: text(LIMITS.toolNameBytesMax),
+      }),
+      LIMITS.messageCountMax,
+    ),
+    /** JSON text of the functions that a chat may call, an array of { name, description, parameters }; '' for none. */
+    tools: text(LIMITS.toolsBytesMax),
+    thinking: code(THINKING),
+    /** GBNF that the output follows, '' for none. Only with `llama` sampling. */
+    grammar: text(LIMITS.grammarBytesMax),
+    /** Thousandths of a nat added to a token's logit. Only with `llama` sampling. */
+    logitBias: list(record({ id: u32(), biasMilli: i32() }), LIMITS.logitBiasCountMax),
+    /** Of a completion, in place of a text: the prompt as token ids, each a little-endian u32; else empty. */
+    promptIds: bytesMax(LIMITS.promptIdsBytesMax),
     /** Of a completion: the prompt. Of an embedding job: each gets a vector. */
     texts: list(text(LIMITS.messageBytesMax), LIMITS.embeddingTextCountMax),
     /** 0: none wanted; else one more than the alternatives shown beside each token. */
@@ -149,13 +181,59 @@ export const payloadCodec = defineBody(
   LIMITS.payloadBytesMax,
 )
 export type Payload = BodyOf<typeof payloadCodec>
+export type Message = Payload['messages'][number]
 
-/** Whether the words are of the kind and number that the intent speaks of. */
-export function isPayloadOf({ task, maxTokens }: Pick<Intent, 'task' | 'maxTokens'>, payload: Payload): boolean {
-  const { messages, texts, logprobs } = payload
+/** What a payload has where its job asks for nothing but words. */
+export const PLAIN = {
+  ...({ tools: '', thinking: 'default', grammar: '', logitBias: [] } as const),
+  promptIds: new Uint8Array(),
+}
+/** A message that neither calls a tool nor answers a call. */
+export function plainMessage(role: Exclude<Message['role'], 'tool'>, content: string): Message {
+  return { role, content, toolCalls: [], toolCallId: '' }
+}
+
+/**
+ * Whether the payload is what its intent speaks of: words of its kind and number, and nothing that its sampler does not know.
+ *
+ * Why a grammar and biases want the sampler `llama`: nobody who replays a choice of tokens by temperature and top-k alone would find it.
+ */
+export function isPayloadOf(
+  intent: Pick<Intent, 'task' | 'maxTokens' | 'promptTokens' | 'sampling'>,
+  payload: Payload,
+): boolean {
+  const { task, sampling } = intent
+  const { logprobs, grammar, logitBias } = payload
   if (logprobs > (task === 'embedding' ? 0 : LIMITS.topLogprobsCountMax + 1)) return false
-  if (task === 'chat') return messages.length > 0 && texts.length === 0
-  return messages.length === 0 && texts.length === (task === 'embedding' ? maxTokens : 1)
+  if (isVerifiable(sampling) && (grammar !== '' || logitBias.length > 0)) return false
+  return isBiasSound(logitBias) && (task === 'chat' ? isChat(payload) : isText(intent, payload))
+}
+
+function isChat({ messages, texts, promptIds }: Payload): boolean {
+  return messages.length > 0 && messages.every(isMessageSound) && texts.length === 0 && promptIds.length === 0
+}
+
+function isMessageSound({ role, toolCalls, toolCallId }: Message): boolean {
+  if ((role === 'tool') !== (toolCallId !== '')) return false
+  if (role !== 'assistant' && toolCalls.length > 0) return false
+  return toolCalls.every(({ id, name }) => id !== '' && name !== '')
+}
+
+function isText(
+  { task, maxTokens, promptTokens }: Pick<Intent, 'task' | 'maxTokens' | 'promptTokens'>,
+  { messages, tools, thinking, texts, promptIds }: Payload,
+): boolean {
+  if (messages.length > 0 || tools !== '' || thinking !== 'default') return false
+  if (promptIds.length === 0) return texts.length === (task === 'embedding' ? maxTokens : 1)
+  return task === 'completion' && texts.length === 0 && promptIds.length === promptTokens * ID_BYTES
+}
+
+/** Ascending ids: a set of biases has one form. */
+function isBiasSound(logitBias: Payload['logitBias']): boolean {
+  return logitBias.every(
+    ({ id, biasMilli }, place) =>
+      Math.abs(biasMilli) <= LIMITS.logitBiasMilliMax && id > (logitBias[place - 1]?.id ?? -1),
+  )
 }
 
 /** Binds an intent to its payload without showing it: the salt keeps a short prompt from being guessed. */

@@ -4,7 +4,7 @@ import { FabricError } from '../../core/errors.ts'
 import type { JobProgress } from '../runtime/app.ts'
 import { errorFields } from '../runtime/telemetry.ts'
 import type { AnswerRequest } from './answer-request.ts'
-import { Choice, type Finish, type Tokens } from './choice.ts'
+import { Choice, type Finish, type Reading, type Tokens } from './choice.ts'
 import type { ControlContext } from './context.ts'
 import { dataFrame, EventStream } from './event-stream.ts'
 import { follow } from './follow.ts'
@@ -13,9 +13,16 @@ import { linkedSignal } from './linked-signal.ts'
 import type { PlacedToken } from './logprobs.ts'
 import { type FabricMember, fabricMember, failureOf } from './outcome.ts'
 import { fabricErrorOf, problemOf } from './problem.ts'
+import { isSilent, type Piece } from './speech.ts'
 
 /** A choice with all that was shown of it. */
-export type Said = { readonly choice: Choice; text: string; tokens: PlacedToken[] }
+export type Said = {
+  readonly choice: Choice
+  text: string
+  reasoning: string
+  readonly calls: { readonly id: string; readonly name: string; arguments: string }[]
+  readonly tokens: PlacedToken[]
+}
 export type Usage = {
   readonly prompt_tokens: number
   readonly completion_tokens: number
@@ -28,7 +35,7 @@ type FabricEnding = FabricMember | { readonly choices: readonly FabricMember[] }
 export type Presenter = {
   /** What opens a choice; undefined when nothing is to be said before its first text. */
   readonly opening: (choice: Choice) => string | undefined
-  readonly piece: (choice: Choice, text: string, tokens: readonly PlacedToken[]) => string
+  readonly piece: (choice: Choice, piece: Piece, tokens: readonly PlacedToken[]) => string
   readonly closing: (choice: Choice) => string
   /** A chunk without choices. */
   readonly trailer: (members: Readonly<Record<string, unknown>>) => string
@@ -44,8 +51,9 @@ export async function answerGroup(
   wish: AnswerRequest,
   present: Presenter,
   reply: FastifyReply,
+  reading: Reading = wish,
 ): Promise<unknown> {
-  const choices = group.handles.map((handle, index) => new Choice(index, handle, wish.stop, wish.hasLogprobs))
+  const choices = group.handles.map((handle, index) => new Choice(index, handle, reading))
   if (!wish.stream) return wholeAnswer(context, group, choices, present)
   await new StreamedAnswer(context, group, choices, wish, present, reply).run()
   return reply
@@ -57,14 +65,24 @@ async function wholeAnswer(
   choices: readonly Choice[],
   present: Presenter,
 ): Promise<object> {
-  const said: readonly Said[] = choices.map((choice) => ({ choice, text: '', tokens: [] }))
+  const said: readonly Said[] = choices.map((choice) => ({ choice, text: '', reasoning: '', calls: [], tokens: [] }))
   await listen(context, group, choices, (choice, event) => {
     const mine = said[choice.index]
     if (mine === undefined || (event.type !== 'tokens' && event.type !== 'finish')) return
-    mine.text += event.type === 'tokens' ? choice.hear(event) : choice.conclude(event)
+    append(mine, event.type === 'tokens' ? choice.hear(event) : choice.conclude(event))
     for (const token of choice.release()) mine.tokens.push(token)
   })
   return present.whole(said, { usage: usageOf(choices), cfab: fabricEnding(choices) })
+}
+
+function append(said: Said, { text, reasoning, calls }: Piece): void {
+  said.text += text
+  said.reasoning += reasoning
+  for (const { index, name, arguments: more } of calls) {
+    const call = said.calls[index]
+    if (call !== undefined) call.arguments += more
+    else said.calls.push({ id: said.choice.callId(index), name: name ?? '', arguments: more })
+  }
 }
 
 /**
@@ -103,9 +121,8 @@ class StreamedAnswer {
     const { signal } = this.#group
     try {
       await listen(this.#context, this.#group, this.#choices, (choice, event, stop) => this.#heard(choice, event, stop))
-      const cfab = fabricEnding(this.#choices)
-      const members = this.#wish.includeUsage ? { usage: null, cfab } : { cfab }
-      await this.#stream?.send(this.#present.trailer(members), signal)
+      // Without a word of usage: the official client keeps the last that was said of it.
+      await this.#stream?.send(this.#present.trailer({ cfab: fabricEnding(this.#choices) }), signal)
       await this.#stream?.send(dataFrame('[DONE]'), signal)
       this.#stream?.end()
     } catch (error) {
@@ -135,9 +152,9 @@ class StreamedAnswer {
       : this.#close(stream, choice, event, signal)
   }
 
-  #show(stream: EventStream, choice: Choice, text: string, signal: AbortSignal): Promise<void> | void {
+  #show(stream: EventStream, choice: Choice, piece: Piece, signal: AbortSignal): Promise<void> | void {
     const tokens = choice.release()
-    if (text !== '' || tokens.length > 0) return stream.send(this.#present.piece(choice, text, tokens), signal)
+    if (!isSilent(piece) || tokens.length > 0) return stream.send(this.#present.piece(choice, piece, tokens), signal)
   }
 
   async #close(stream: EventStream, choice: Choice, finish: Finish, signal: AbortSignal): Promise<void> {

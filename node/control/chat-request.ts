@@ -1,32 +1,28 @@
 /** `POST /v1/chat/completions` parsed at the door. What is not offered is refused by name, never dropped in silence. */
 import { LIMITS } from '../../core/limits.ts'
+import type { ChatInput } from '../runtime/app.ts'
 import { type AnswerRequest, LABELS, readFabricMember, readStreaming } from './answer-request.ts'
+import { CHAT_FIELDS, readChat } from './chat-fields.ts'
 import { type Fields, integer, object, optional, refuseUnknown } from './fields.ts'
-import { jobsOf, readMessages, readModel } from './job-fields.ts'
-import { emptyList, emptyObject, type Neutral, only, plainText, refuseNotOffered, textOnly } from './not-offered.ts'
+import { jobsOf, readModel } from './job-fields.ts'
+import { emptyList, type Neutral, only, refuseNotOffered, textOnly } from './not-offered.ts'
 import { badRequest } from './problem.ts'
 import { readChatLogprobs, readChoiceCount, readSampling, SAMPLING_FIELDS } from './sampling-fields.ts'
 
 const OFFERED = [
-  ...['model', 'messages', 'max_tokens', 'max_completion_tokens', 'n', 'logprobs', 'top_logprobs'],
-  ...['stream', 'stream_options', 'cfab'],
+  ...['model', 'max_tokens', 'max_completion_tokens', 'n', 'logprobs', 'top_logprobs', 'stream', 'stream_options'],
+  'cfab',
 ]
 
 /** Each with the values that ask for nothing special. */
 const NOT_OFFERED: Readonly<Record<string, Neutral>> = {
-  logit_bias: emptyObject,
   best_of: only(1),
-  tools: emptyList,
-  tool_choice: only('none', 'auto'),
-  parallel_tool_calls: only(true, false),
   functions: emptyList,
   function_call: only('none', 'auto'),
-  response_format: plainText,
   modalities: textOnly,
   moderation: only(),
   audio: only(),
   prediction: only(),
-  reasoning_effort: only('none'),
   verbosity: only(),
   web_search_options: only(),
   store: only(false),
@@ -34,10 +30,16 @@ const NOT_OFFERED: Readonly<Record<string, Neutral>> = {
   prompt_cache_options: only(),
   prompt_cache_retention: only(),
 }
-const KNOWN = new Set([...OFFERED, ...SAMPLING_FIELDS, ...LABELS, ...Object.keys(NOT_OFFERED)])
+const KNOWN = new Set<string>([...OFFERED, ...CHAT_FIELDS, ...SAMPLING_FIELDS, ...LABELS, ...Object.keys(NOT_OFFERED)])
+
+export type ChatRequest = AnswerRequest & {
+  readonly input: ChatInput
+  /** Whether the answer is of a form, which leaves no room for thoughts. */
+  readonly hasForm: boolean
+}
 
 /** @throws CF_CONTROL_BAD_REQUEST or CF_CONTROL_UNSUPPORTED, with `param` */
-export function parseChatRequest(body: unknown, idempotencyKey: string | undefined): AnswerRequest {
+export function parseChatRequest(body: unknown, idempotencyKey: string | undefined): ChatRequest {
   const fields = object(body, 'body')
   refuseUnknown(fields, KNOWN)
   refuseNotOffered(fields, NOT_OFFERED)
@@ -45,16 +47,17 @@ export function parseChatRequest(body: unknown, idempotencyKey: string | undefin
   const sampling = readSampling(fields)
   const maxTokens = readMaxTokens(fields)
   const topLogprobs = readChatLogprobs(fields)
-  const input = { task: 'chat', messages: readMessages(fields) } as const
+  const { input, ...form } = readChat(fields)
   const job = {
     model,
+    ...form,
     ...sampling,
     ...readFabricMember(fields, idempotencyKey),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(topLogprobs === undefined ? {} : { topLogprobs }),
   }
   return {
-    model,
+    ...{ model, input, hasForm: form.grammar !== undefined },
     jobs: jobsOf(
       Array.from({ length: readChoiceCount(fields) }, () => input),
       job,

@@ -4,13 +4,16 @@ import { type AnswerRequest, LABELS, readFabricMember, readStreaming } from './a
 import { CONTROL_LIMITS } from './bounds.ts'
 import { type Fields, flag, integer, object, optional, refuseUnknown, text } from './fields.ts'
 import { jobsOf, readModel } from './job-fields.ts'
-import { emptyObject, type Neutral, only, refuseNotOffered } from './not-offered.ts'
+import { type Neutral, only, refuseNotOffered } from './not-offered.ts'
 import { badRequest, unsupported } from './problem.ts'
 import { readChoiceCount, readSampling, SAMPLING_FIELDS } from './sampling-fields.ts'
 
+/** Text, or token ids as they are. */
+export type Prompt = string | readonly number[]
+
 export type CompletionRequest = AnswerRequest & {
   /** The prompt of each choice, in the order of their indexes. */
-  readonly prompts: readonly string[]
+  readonly prompts: readonly Prompt[]
   /** Whether the request named a list: errors then say which prompt they mean. */
   readonly isList: boolean
   readonly choicesPerPrompt: number
@@ -20,6 +23,7 @@ export type CompletionRequest = AnswerRequest & {
 /** What the API's reference says for a request that names none. */
 const MAX_TOKENS_DEFAULT = 16
 const LOGPROBS_MAX = 5
+const TOKEN_ID_MAX = 2 ** 32 - 1
 const OFFERED = [
   'model',
   'prompt',
@@ -32,7 +36,7 @@ const OFFERED = [
   'stream_options',
   'cfab',
 ]
-const NOT_OFFERED: Readonly<Record<string, Neutral>> = { suffix: only(''), logit_bias: emptyObject }
+const NOT_OFFERED: Readonly<Record<string, Neutral>> = { suffix: only('') }
 const KNOWN = new Set([...OFFERED, ...SAMPLING_FIELDS, ...LABELS, ...Object.keys(NOT_OFFERED)])
 
 /** @throws CF_CONTROL_BAD_REQUEST or CF_CONTROL_UNSUPPORTED, with `param` */
@@ -60,11 +64,11 @@ export function parseCompletionRequest(body: unknown, idempotencyKey: string | u
       job,
     ),
     prompts,
-    isList: Array.isArray(fields['prompt']),
+    isList: isPromptList(fields['prompt']),
     choicesPerPrompt,
     stop: sampling.stop ?? [],
     hasLogprobs: topLogprobs !== undefined,
-    echo: readEcho(fields, topLogprobs),
+    echo: readEcho(fields, topLogprobs, prompts),
     ...readStreaming(fields),
   }
 }
@@ -75,27 +79,37 @@ function refuseBestOf(fields: Fields, choicesPerPrompt: number): void {
   if (bestOf !== undefined && bestOf !== choicesPerPrompt) throw unsupported('best_of', 'the value of n')
 }
 
-function readPrompts(fields: Fields, choicesPerPrompt: number): readonly string[] {
+function readPrompts(fields: Fields, choicesPerPrompt: number): readonly Prompt[] {
   const given = fields['prompt']
-  const prompts: readonly unknown[] = Array.isArray(given) ? given : [given]
+  const prompts: readonly unknown[] = isPromptList(given) ? given : [given]
   if (prompts.length === 0 || prompts.length > CONTROL_LIMITS.promptsMax)
-    throw badRequest('prompt', `1 to ${CONTROL_LIMITS.promptsMax} strings`)
+    throw badRequest('prompt', `1 to ${CONTROL_LIMITS.promptsMax} prompts`)
   if (prompts.length * choicesPerPrompt > CONTROL_LIMITS.choicesMax)
     throw badRequest('n', `at most ${CONTROL_LIMITS.choicesMax} choices of all prompts together`)
-  if (Array.isArray(given) && isTokenIds(prompts[0])) throw unsupported('prompt', 'text')
-  const read = text(LIMITS.messageBytesMax)
-  const texts = prompts.map((prompt, index) => read(prompt, Array.isArray(given) ? `prompt[${index}]` : 'prompt'))
-  return texts.flatMap((prompt) => Array.from({ length: choicesPerPrompt }, () => prompt))
+  const read = prompts.map((prompt, index) => readPrompt(prompt, isPromptList(given) ? `prompt[${index}]` : 'prompt'))
+  return read.flatMap((prompt) => Array.from({ length: choicesPerPrompt }, () => prompt))
 }
 
-/** A prompt as token ids, or one of several such prompts. */
-export function isTokenIds(value: unknown): boolean {
-  return typeof value === 'number' || Array.isArray(value)
+/** A list of prompts, where a list of numbers is one. */
+function isPromptList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value) && typeof value[0] !== 'number'
 }
 
-function readEcho(fields: Fields, topLogprobs: number | undefined): boolean {
+const readText = text(LIMITS.messageBytesMax)
+const readId = integer(0, TOKEN_ID_MAX)
+
+export function readPrompt(value: unknown, param: string): Prompt {
+  if (!Array.isArray(value)) return readText(value, param)
+  if (value.length === 0 || value.length > LIMITS.promptTokensMax)
+    throw badRequest(param, `1 to ${LIMITS.promptTokensMax} token ids`)
+  const ids: readonly unknown[] = value
+  return ids.map((id, index) => readId(id, `${param}[${index}]`))
+}
+
+function readEcho(fields: Fields, topLogprobs: number | undefined, prompts: readonly Prompt[]): boolean {
   const echo = optional(fields, 'echo', flag) ?? false
   // The prompt's tokens would need chances too, and nobody computes those.
   if (echo && topLogprobs !== undefined) throw unsupported('echo', 'false beside logprobs')
+  if (echo && prompts.some((prompt) => typeof prompt !== 'string')) throw unsupported('echo', 'false beside token ids')
   return echo
 }

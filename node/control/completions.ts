@@ -32,7 +32,7 @@ function textPresenter(
   const goesOn = `,"logprobs":null,"finish_reason":null}${tail}`
   return {
     opening: ({ index }) => (echo ? begins[index] + JSON.stringify(prompts[index]) + goesOn : undefined),
-    piece: ({ index }, text, tokens) => {
+    piece: ({ index }, { text }, tokens) => {
       const said = begins[index] + JSON.stringify(text)
       if (tokens.length === 0) return said + goesOn
       return `${said},"logprobs":${JSON.stringify(legacyLogprobs(tokens))},"finish_reason":null}${tail}`

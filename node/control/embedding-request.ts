@@ -3,7 +3,6 @@ import { LIMITS } from '../../core/limits.ts'
 import type { JobRequest, ModelView } from '../runtime/app.ts'
 import { readFabricMember } from './answer-request.ts'
 import { CONTROL_LIMITS } from './bounds.ts'
-import { isTokenIds } from './completion-request.ts'
 import { type Fields, integer, object, oneOf, optional, refuseUnknown, text } from './fields.ts'
 import { EMBEDDING_SAMPLING, jobsOf, readModel } from './job-fields.ts'
 import { badRequest, unsupported } from './problem.ts'
@@ -58,4 +57,9 @@ function readInput(fields: Fields): readonly string[] {
   if (Array.isArray(given) && isTokenIds(inputs[0])) throw unsupported('input', 'text')
   const read = text(LIMITS.messageBytesMax)
   return inputs.map((input, index) => read(input, Array.isArray(given) ? `input[${index}]` : 'input'))
+}
+
+/** An input as token ids, or one of several such inputs. */
+function isTokenIds(value: unknown): boolean {
+  return typeof value === 'number' || Array.isArray(value)
 }

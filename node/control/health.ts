@@ -25,14 +25,14 @@ export function healthRoutes(server: FastifyInstance, context: ControlContext): 
   server.get('/metrics', async (_request, reply) => {
     if (!context.hasMetrics) throw new FabricError('CF_CONTROL_NOT_FOUND')
     limits.sweep()
-    return reply.type(metrics.contentType).send(await metrics.text(readingsOf(context)))
+    return reply.type(metrics.contentType).send(await metrics.text(await readingsOf(context)))
   })
 
   const document = openApiDocument(app.status().version)
   server.get('/openapi.json', async () => document)
 }
 
-function readingsOf({ app, node, limits, seats }: ControlContext): Readings {
+async function readingsOf({ app, node, limits, seats }: ControlContext): Promise<Readings> {
   const { version, hostState, account, earned } = app.status()
   const accounts = Object.entries({ user: account, earned }).flatMap(([name, { spendable, held, pending }]) =>
     Object.entries({ spendable, held, pending }).map(([state, amount]) => ({ account: name, state, amount })),
@@ -42,6 +42,7 @@ function readingsOf({ app, node, limits, seats }: ControlContext): Readings {
     openJobs: node.openJobs(),
     openJobPhases: limits.openIds().flatMap((id) => app.job(id)?.phase ?? []),
     slots: node.slots(),
+    engines: await node.engines(),
     streams: seats.taken,
     peerStates: app.peers().map(({ state }) => state),
     rejects: node.rejects(),

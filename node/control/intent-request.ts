@@ -1,8 +1,10 @@
 /** `POST /api/v1/p2p/intents` parsed at the door: a JSON wish that the daemon signs, or an intent signed elsewhere. */
 import { LIMITS } from '../../core/limits.ts'
 import type { JobInput, JobRequest } from '../runtime/app.ts'
+import { CHAT_FIELDS, readChat } from './chat-fields.ts'
+import { readPrompt } from './completion-request.ts'
 import { type Fields, flag, integer, list, object, oneOf, optional, refuseUnknown, required, text } from './fields.ts'
-import { EMBEDDING_SAMPLING, FABRIC_FIELDS, readFabricOptions, readMessages, readModel } from './job-fields.ts'
+import { EMBEDDING_SAMPLING, FABRIC_FIELDS, readFabricOptions, readModel } from './job-fields.ts'
 import { badRequest } from './problem.ts'
 import { readSampling, SAMPLING_FIELDS } from './sampling-fields.ts'
 
@@ -12,9 +14,9 @@ export type SignedIntent = { readonly envelope: Uint8Array; readonly payload: Ui
 
 const TASKS = ['chat', 'completion', 'embedding'] as const
 const GENERATION_FIELDS = [...SAMPLING_FIELDS, 'max_tokens', 'top_logprobs'] as const
-const INPUT_FIELDS = ['messages', 'prompt', 'texts'] as const
+const INPUT_FIELDS = [...CHAT_FIELDS, 'prompt', 'texts'] as const
 const INPUTS_OF: Readonly<Record<JobInput['task'], ReadonlySet<string>>> = {
-  chat: new Set(['messages', 'prompt']),
+  chat: new Set([...CHAT_FIELDS, 'prompt']),
   completion: new Set(['prompt']),
   embedding: new Set(['texts']),
 }
@@ -27,25 +29,24 @@ export function parseIntentRequest(body: unknown, idempotencyKey: string | undef
   refuseUnknown(fields, KNOWN)
   const task = optional(fields, 'task', oneOf(...TASKS)) ?? 'chat'
   const model = readModel(fields)
-  const input = readInput(fields, task)
+  const wish = readInput(fields, task)
   const fabric = readFabricOptions(fields, idempotencyKey, '', task === 'embedding' ? 'before' : undefined)
   const how = task === 'embedding' ? nothingDrawn(fields) : readGeneration(fields)
-  return { dryRun: optional(fields, 'dry_run', flag) ?? false, job: { model, input, ...how, ...fabric } }
+  return { dryRun: optional(fields, 'dry_run', flag) ?? false, job: { model, ...wish, ...how, ...fabric } }
 }
 
-/** `prompt` is the user's message of a chat, or the text that a completion goes on from. */
-function readInput(fields: Fields, task: JobInput['task']): JobInput {
+/** `prompt` is the user's message of a chat, or the text or token ids that a completion goes on from. */
+function readInput(fields: Fields, task: JobInput['task']): Pick<JobRequest, 'input' | 'grammar'> {
   for (const name of INPUT_FIELDS) {
     if (fields[name] !== undefined && !INPUTS_OF[task].has(name))
       throw badRequest(name, `to be absent for task ${task}`)
   }
-  if (task === 'embedding') return { task, texts: readTexts(fields) }
-  const readPrompt = text(LIMITS.payloadBytesMax)
-  if (task === 'completion') return { task, prompt: required(fields, 'prompt', readPrompt) }
-  const prompt = optional(fields, 'prompt', readPrompt)
-  if (prompt === undefined) return { task, messages: readMessages(fields) }
+  if (task === 'embedding') return { input: { task, texts: readTexts(fields) } }
+  if (task === 'completion') return { input: { task, prompt: required(fields, 'prompt', readPrompt) } }
+  const content = optional(fields, 'prompt', text(LIMITS.payloadBytesMax))
+  if (content === undefined) return readChat(fields)
   if (fields['messages'] !== undefined) throw badRequest('prompt', 'to be absent beside messages')
-  return { task, messages: [{ role: 'user', content: prompt }] }
+  return readChat({ ...fields, messages: [{ role: 'user', content }] })
 }
 
 function readTexts(fields: Fields): readonly string[] {

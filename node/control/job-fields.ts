@@ -1,76 +1,13 @@
-/** What the OpenAI routes and the p2p route share of a job request: messages, replicas, nonce. */
+/** What the OpenAI routes and the p2p route share of a job request: model, replicas, nonce. */
 import { createHash } from 'node:crypto'
 import { parseRegion } from '../../core/ids.ts'
 import { LIMITS } from '../../core/limits.ts'
-import type { ChatMessage } from '../../models/backend.ts'
 import type { JobInput, JobRequest } from '../runtime/app.ts'
 import { CONTROL_LIMITS } from './bounds.ts'
-import {
-  credits,
-  type Fields,
-  integer,
-  list,
-  object,
-  oneOf,
-  optional,
-  parsed,
-  refuseUnknown,
-  required,
-  text,
-  unsigned64,
-} from './fields.ts'
+import { credits, type Fields, integer, oneOf, optional, parsed, required, text, unsigned64 } from './fields.ts'
 import { badRequest, unsupported } from './problem.ts'
 
-const MESSAGE_FIELDS = new Set([
-  'role',
-  'content',
-  'name',
-  'tool_calls',
-  'tool_call_id',
-  'function_call',
-  'refusal',
-  'audio',
-  'annotations',
-])
-const PLAIN_MESSAGE_FIELDS = new Set(['role', 'content', 'refusal', 'annotations'])
 export const FABRIC_FIELDS = new Set(['replicas', 'verify', 'max_budget', 'region', 'nonce'])
-
-export function readMessages(fields: Fields): readonly ChatMessage[] {
-  const messages = required(fields, 'messages', list)
-  if (messages.length === 0 || messages.length > LIMITS.messageCountMax)
-    throw badRequest('messages', `1 to ${LIMITS.messageCountMax} messages`)
-  return messages.map((message, index) => readMessage(object(message, `messages[${index}]`), `messages[${index}].`))
-}
-
-function readMessage(fields: Fields, path: string): ChatMessage {
-  refuseUnknown(fields, MESSAGE_FIELDS, path)
-  for (const [name, value] of Object.entries(fields)) {
-    if (!PLAIN_MESSAGE_FIELDS.has(name) && value !== null && value !== undefined)
-      throw unsupported(path + name, 'role and content')
-  }
-  const role = required(fields, 'role', text(32), path)
-  if (role === 'tool' || role === 'function') throw unsupported(`${path}role`, 'system, developer, user, assistant')
-  const known = oneOf('system', 'developer', 'user', 'assistant')(role, `${path}role`)
-  // `developer` is OpenAI's newer word for the same instruction.
-  return { role: known === 'developer' ? 'system' : known, content: readContent(fields['content'], `${path}content`) }
-}
-
-/** A string, or text parts that are joined as they stand. */
-function readContent(content: unknown, param: string): string {
-  if (typeof content === 'string') return content
-  if (!Array.isArray(content)) throw badRequest(param, 'a string or an array of text parts')
-  const parts: readonly unknown[] = content
-  return parts.map((part, index) => readPart(object(part, `${param}[${index}]`), `${param}[${index}].`)).join('')
-}
-
-function readPart(part: Fields, path: string): string {
-  const type = required(part, 'type', text(64), path)
-  if (type !== 'text') throw unsupported(`${path}type`, 'text')
-  refuseUnknown(part, new Set(['type', 'text']), path)
-  const content = part['text']
-  if (typeof content !== 'string') throw badRequest(`${path}text`, 'a string')
-  return content
-}
 
 export function readModel(fields: Fields): string {
   return required(fields, 'model', text(CONTROL_LIMITS.modelIdCharsMax))

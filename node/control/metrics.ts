@@ -2,7 +2,9 @@
 import type { FastifyRequest } from 'fastify'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ErrorCode } from '../../core/errors.ts'
-import type { JobView } from '../runtime/app.ts'
+import type { EngineReading } from '../runtime/access.ts'
+import { type JobView, MODEL_STATES } from '../runtime/app.ts'
+import { EngineMetrics } from './engine-metrics.ts'
 import type { JobTask } from './limits.ts'
 import { ProcessMetrics } from './process-metrics.ts'
 
@@ -13,6 +15,7 @@ export type Readings = {
   readonly openJobs: number
   readonly openJobPhases: readonly string[]
   readonly slots: { readonly busy: number; readonly total: number }
+  readonly engines: readonly EngineReading[]
   readonly streams: number
   readonly peerStates: readonly string[]
   readonly rejects: ReadonlyMap<string, number>
@@ -21,7 +24,6 @@ export type Readings = {
 }
 
 const MICRO_PER_CREDIT = 1_000_000
-const HOST_STATES = ['starting', 'ready', 'restarting', 'failed']
 const PEER_STATES = ['alive', 'suspect', 'dead', 'left']
 /** From a route that reads memory to an answer of a large model. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -29,6 +31,7 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 export class Metrics {
   readonly #registry = new Registry()
   readonly #process: ProcessMetrics
+  readonly #engines: EngineMetrics
   readonly #codes = new WeakMap<FastifyRequest, ErrorCode>()
   readonly #requests = this.#counter('cfab_http_requests_total', 'Requests answered, by route, status, error code.', [
     'method',
@@ -51,12 +54,13 @@ export class Metrics {
   readonly #slots = this.#gauge('cfab_slots', 'Sequences that the engine decodes together.')
   readonly #streams = this.#gauge('cfab_streams_open', 'Clients that are being answered.')
   readonly #peers = this.#gauge('cfab_peers', 'Members of the swarm, by state.', ['state'])
-  readonly #host = this.#gauge('cfab_host_state', 'State of the compute host: 1 for the one that it is in.', ['state'])
+  readonly #host = this.#gauge('cfab_host_state', 'State of the chat model: 1 for the one that it is in.', ['state'])
   readonly #accounts = this.#gauge('cfab_account_credits', 'Credits of the local accounts.', ['account', 'state'])
   readonly #build = this.#gauge('cfab_build_info', 'Always 1; the labels say what runs.', ['version', 'node'])
 
   constructor() {
     this.#process = new ProcessMetrics(this.#registry)
+    this.#engines = new EngineMetrics(this.#registry)
   }
 
   /** Remembers what a request was refused with until it is counted. */
@@ -97,9 +101,10 @@ export class Metrics {
     for (const phase of now.openJobPhases) this.#phases.inc({ phase })
     this.#busy.set(now.slots.busy)
     this.#slots.set(now.slots.total)
+    this.#engines.read(now.engines)
     this.#streams.set(now.streams)
     for (const state of PEER_STATES) this.#peers.set({ state }, now.peerStates.filter((peer) => peer === state).length)
-    for (const state of HOST_STATES) this.#host.set({ state }, state === now.hostState ? 1 : 0)
+    for (const state of MODEL_STATES) this.#host.set({ state }, state === now.hostState ? 1 : 0)
     for (const { account, state, amount } of now.accounts) this.#accounts.set({ account, state }, creditsOf(amount))
     this.#build.set({ version: now.version, node: process.version }, 1)
     this.#rejects.reset()

@@ -1,5 +1,5 @@
 /** Parameters of the OpenAI API that are known and not offered: refused by name unless they ask for nothing special. */
-import { type Fields, object } from './fields.ts'
+import type { Fields } from './fields.ts'
 import { unsupported } from './problem.ts'
 
 /** Whether a value asks for what happens anyway; null always does. */
@@ -10,14 +10,7 @@ export const only =
   (value) =>
     values.includes(value)
 export const emptyList: Neutral = (value) => Array.isArray(value) && value.length === 0
-export const emptyObject: Neutral = (value) =>
-  typeof value === 'object' && !Array.isArray(value) && Object.keys(value ?? {}).length === 0
 export const textOnly: Neutral = (value) => Array.isArray(value) && value.length === 1 && value[0] === 'text'
-export const plainText: Neutral = (value) => {
-  const fields = object(value, 'response_format')
-  return fields['type'] === 'text' && Object.keys(fields).length === 1
-}
-
 /** @throws CF_CONTROL_UNSUPPORTED with `param` */
 export function refuseNotOffered(fields: Fields, notOffered: Readonly<Record<string, Neutral>>): void {
   for (const [name, neutral] of Object.entries(notOffered)) {

@@ -1,5 +1,6 @@
 /** The routes of a node's operator, described: health, status, metrics, keys, this very document. */
 import { PRIORITIES, ROLES } from '../runtime/access.ts'
+import { DRIVER, MODEL_STATE } from './openapi-engines.ts'
 import {
   amount,
   amountOrNull,
@@ -21,7 +22,6 @@ import {
 } from './openapi-kit.ts'
 
 const TAG = 'Operator'
-const HOST_STATE = oneOf('starting', 'ready', 'restarting', 'failed')
 const READY = object({ ready: flag, reason: text })
 const role = oneOf(...ROLES)
 const priority = oneOf(...PRIORITIES)
@@ -54,8 +54,10 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, Schema>> = {
     log: text,
     log_note: text,
     engine: text,
-    host_state: HOST_STATE,
-    models: list(object({ id: text, task: oneOf('chat', 'embedding'), state: HOST_STATE, reason: textOrNull })),
+    driver: DRIVER,
+    driver_reason: { ...textOrNull, description: 'Why this one; empty when it is the best there is.' },
+    host_state: MODEL_STATE,
+    models: list(object({ id: text, task: oneOf('chat', 'embedding'), state: MODEL_STATE, reason: textOrNull })),
     validators: count,
     quorum: count,
     credits: ref('Balance'),

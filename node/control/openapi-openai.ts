@@ -1,4 +1,5 @@
 /** The OpenAI-compatible routes, described. What a request may hold beyond this is refused by name. */
+import { CHAT_FORM, CHAT_SCHEMAS, SAMPLING, TOKEN_IDS, whole } from './openapi-chat.ts'
 import {
   count,
   flag,
@@ -19,18 +20,9 @@ import {
 
 const TAG = 'OpenAI'
 const ANSWER_ERRORS = [402, 404, 409, 413]
-const number = (minimum: number, maximum: number): Schema => ({ type: ['number', 'null'], minimum, maximum })
-const whole = (minimum: number, maximum: number): Schema => ({ type: ['integer', 'null'], minimum, maximum })
-
 /** Shared by chats and completions. */
-const SAMPLING: Readonly<Record<string, Schema>> = {
-  temperature: number(0, 2),
-  top_k: whole(1, 40),
-  top_p: { ...number(0.001, 1), description: 'Other than 1, it makes the job unverifiable.' },
-  frequency_penalty: { ...number(-2, 2), description: 'Other than 0, it makes the job unverifiable.' },
-  presence_penalty: { ...number(-2, 2), description: 'Other than 0, it makes the job unverifiable.' },
-  seed: { type: ['integer', 'null'] },
-  stop: { oneOf: [textOrNull, { ...list({ type: 'string', minLength: 1, maxLength: 48 }), maxItems: 4 }] },
+const ANSWERING: Readonly<Record<string, Schema>> = {
+  ...SAMPLING,
   n: whole(1, 8),
   stream: flag,
   stream_options: object({}, { include_usage: flag, include_obfuscation: flag }),
@@ -42,6 +34,10 @@ const CHOSEN_JOBS: Schema = {
   description: 'Of the one job, or of the job of each choice.',
 }
 const FINISH = oneOf('stop', 'length')
+const PROMPT: Schema = {
+  oneOf: [text, TOKEN_IDS, { ...list({ oneOf: [text, TOKEN_IDS] }), minItems: 1, maxItems: 16 }],
+  description: 'Texts, or token ids that are taken as they are.',
+}
 
 export const OPENAI_SCHEMAS: Readonly<Record<string, Schema>> = {
   Model: object({
@@ -56,13 +52,20 @@ export const OPENAI_SCHEMAS: Readonly<Record<string, Schema>> = {
       context_tokens: count,
       task: oneOf('chat', 'embedding'),
       dimensions: { ...count, description: 'Length of a vector; 0 for chat models.' },
+      tool_format: {
+        type: ['string', 'null'],
+        description:
+          'How the model writes calls of tools; json: told in words; none: it can only be made to; null: not loaded yet.',
+      },
       loaded: flag,
     }),
   }),
+  ...CHAT_SCHEMAS,
   ChatRequest: object(
     { model: text, messages: { ...list(ref('Message')), minItems: 1, maxItems: 256 } },
     {
-      ...SAMPLING,
+      ...ANSWERING,
+      ...CHAT_FORM,
       max_tokens: whole(1, 131_072),
       max_completion_tokens: whole(1, 131_072),
       logprobs: { type: ['boolean', 'null'] },
@@ -77,18 +80,21 @@ export const OPENAI_SCHEMAS: Readonly<Record<string, Schema>> = {
     choices: list(
       object({
         index: count,
-        message: object({ role: { const: 'assistant' }, content: text, refusal: { type: 'null' } }),
+        message: object(
+          { role: { const: 'assistant' }, content: textOrNull, refusal: { type: 'null' } },
+          { reasoning_content: text, tool_calls: list(ref('ToolCall')) },
+        ),
         logprobs: { type: ['object', 'null'] },
-        finish_reason: FINISH,
+        finish_reason: oneOf('stop', 'length', 'tool_calls'),
       }),
     ),
     usage: ref('Usage'),
     cfab: CHOSEN_JOBS,
   }),
   CompletionRequest: object(
-    { model: text, prompt: { oneOf: [text, { ...list(text), minItems: 1, maxItems: 16 }] } },
+    { model: text, prompt: PROMPT },
     {
-      ...SAMPLING,
+      ...ANSWERING,
       max_tokens: whole(1, 131_072),
       logprobs: whole(0, 5),
       echo: { type: ['boolean', 'null'] },

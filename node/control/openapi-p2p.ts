@@ -1,5 +1,6 @@
 /** The routes of jobs, receipts, peers and votes under /api/v1/p2p, described. */
 import { SIMULATION_LIMITS } from '../runtime/simulation.ts'
+import { CHAT_FORM, SAMPLING, TOKEN_IDS } from './openapi-chat.ts'
 import {
   type Answer,
   amount,
@@ -81,15 +82,10 @@ export const P2P_SCHEMAS: Readonly<Record<string, Schema>> = {
       {
         task: oneOf('chat', 'completion', 'embedding'),
         messages: list(ref('Message')),
-        prompt: text,
+        prompt: { oneOf: [text, TOKEN_IDS] },
         texts: { ...list(text), minItems: 1, maxItems: 64 },
-        temperature: { type: ['number', 'null'], minimum: 0, maximum: 2 },
-        top_k: integerOrNull,
-        top_p: { type: ['number', 'null'] },
-        frequency_penalty: { type: ['number', 'null'] },
-        presence_penalty: { type: ['number', 'null'] },
-        stop: { oneOf: [textOrNull, list(text)] },
-        seed: integerOrNull,
+        ...SAMPLING,
+        ...CHAT_FORM,
         max_tokens: integerOrNull,
         top_logprobs: integerOrNull,
         dry_run: { ...flag, description: 'Only the price and who could run it.' },

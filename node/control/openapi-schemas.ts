@@ -96,11 +96,14 @@ export const SHARED_SCHEMAS: Readonly<Record<string, Schema>> = {
     recent_transactions: list(ref('Transaction')),
   }),
   Message: object(
-    { role: oneOf('system', 'developer', 'user', 'assistant') },
+    { role: oneOf('system', 'developer', 'user', 'assistant', 'tool') },
     {
       content: {
-        oneOf: [text, list(object({ type: { const: 'text' }, text }))],
+        oneOf: [text, list(object({ type: { const: 'text' }, text })), { type: 'null' }],
       },
+      tool_calls: { ...list(ref('ToolCall')), maxItems: 32, description: 'Of an assistant.' },
+      tool_call_id: { ...text, description: 'Of a tool: the call that it answers.' },
+      reasoning_content: { ...textOrNull, description: 'Of an assistant; the model does not see it again.' },
     },
   ),
   Usage: object({ prompt_tokens: count, total_tokens: count }, { completion_tokens: count }),

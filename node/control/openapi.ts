@@ -1,6 +1,7 @@
 /** `/openapi.json`: the OpenAPI 3.1 document, made from the table of routes. */
 import { ADMIN_SCHEMAS } from './openapi-admin.ts'
 import { CREDIT_SCHEMAS } from './openapi-credits.ts'
+import { ENGINE_SCHEMAS } from './openapi-engines.ts'
 import { type Content, type Operation, ref } from './openapi-kit.ts'
 import { OPENAI_SCHEMAS } from './openapi-openai.ts'
 import { P2P_SCHEMAS } from './openapi-p2p.ts'
@@ -38,7 +39,14 @@ export function openApiDocument(version: string): Members {
     tags: [...new Set(OPERATIONS.map(({ tag }) => tag))].map((name) => ({ name })),
     paths: pathsOf(OPERATIONS),
     components: {
-      schemas: { ...SHARED_SCHEMAS, ...OPENAI_SCHEMAS, ...P2P_SCHEMAS, ...CREDIT_SCHEMAS, ...ADMIN_SCHEMAS },
+      schemas: {
+        ...SHARED_SCHEMAS,
+        ...OPENAI_SCHEMAS,
+        ...P2P_SCHEMAS,
+        ...CREDIT_SCHEMAS,
+        ...ENGINE_SCHEMAS,
+        ...ADMIN_SCHEMAS,
+      },
       responses: Object.fromEntries(
         Object.entries(ERRORS).map(([status, text]) => [`Error${status}`, errorAnswer(text)]),
       ),

@@ -2,6 +2,7 @@
 import type { Role } from '../runtime/access.ts'
 import { ADMIN_OPERATIONS } from './openapi-admin.ts'
 import { CREDIT_OPERATIONS } from './openapi-credits.ts'
+import { ENGINE_OPERATIONS } from './openapi-engines.ts'
 import type { Operation } from './openapi-kit.ts'
 import { OPENAI_OPERATIONS } from './openapi-openai.ts'
 import { P2P_OPERATIONS } from './openapi-p2p.ts'
@@ -10,6 +11,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...OPENAI_OPERATIONS,
   ...P2P_OPERATIONS,
   ...CREDIT_OPERATIONS,
+  ...ENGINE_OPERATIONS,
   ...ADMIN_OPERATIONS,
 ]
 const ROLE_OF = new Map(OPERATIONS.map(({ method, path, role }) => [`${method} ${path}`, role]))

@@ -31,6 +31,7 @@ export function modelJson(model: ModelView): object {
       context_tokens: model.contextTokens,
       task: model.task,
       dimensions: model.dimensions,
+      tool_format: model.toolFormat ?? null,
       loaded: model.loaded,
     },
   }
@@ -168,6 +169,8 @@ export function statusJson(status: StatusView, ready: { readonly ready: boolean;
     log: status.log,
     log_note: status.logNote,
     engine: status.engine,
+    driver: status.driver?.kind ?? null,
+    driver_reason: status.driver?.reason ?? null,
     host_state: status.hostState,
     models: status.models,
     validators: status.validators,

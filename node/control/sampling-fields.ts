@@ -1,10 +1,10 @@
-/** How an answer is drawn and where it ends: temperature, top-p, penalties, seed, stop strings, logprobs. */
+/** How an answer is drawn and where it ends: temperature, top-p, penalties, biases, seed, stop strings, logprobs. */
 import { domainHash } from '#core/hash'
 import { utf8 } from '../../core/codec/bytes.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { JobRequest } from '../runtime/app.ts'
 import { CONTROL_LIMITS } from './bounds.ts'
-import { type Fields, flag, integer, optional, shortText, thousandths } from './fields.ts'
+import { type Fields, flag, integer, object, optional, shortText, thousandths } from './fields.ts'
 import { badRequest } from './problem.ts'
 
 /** OpenAI's default; 0 is greedy. */
@@ -19,11 +19,19 @@ export const SAMPLING_FIELDS = [
   'presence_penalty',
   'seed',
   'stop',
+  'logit_bias',
 ] as const
 
 export type Sampling = Pick<
   JobRequest,
-  'temperatureMilli' | 'topK' | 'topPMilli' | 'frequencyPenaltyMilli' | 'presencePenaltyMilli' | 'seedNonce' | 'stop'
+  | 'temperatureMilli'
+  | 'topK'
+  | 'topPMilli'
+  | 'frequencyPenaltyMilli'
+  | 'presencePenaltyMilli'
+  | 'seedNonce'
+  | 'stop'
+  | 'logitBias'
 >
 
 /** Neutral values are left out: a job that names none of them has one form. */
@@ -33,6 +41,7 @@ export function readSampling(fields: Fields): Sampling {
   const presence = optional(fields, 'presence_penalty', thousandths(-2, 2)) ?? 0
   const seed = optional(fields, 'seed', integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER))
   const stop = readStop(fields)
+  const logitBias = optional(fields, 'logit_bias', readBias) ?? []
   return {
     temperatureMilli:
       optional(fields, 'temperature', thousandths(0, LIMITS.temperatureMilliMax / 1000)) ?? TEMPERATURE_MILLI_DEFAULT,
@@ -42,12 +51,31 @@ export function readSampling(fields: Fields): Sampling {
     ...(presence === 0 ? {} : { presencePenaltyMilli: presence }),
     ...(seed === undefined ? {} : { seedNonce: seedNonceOf(seed) }),
     ...(stop.length === 0 ? {} : { stop }),
+    ...(logitBias.length === 0 ? {} : { logitBias }),
   }
 }
 
 /** The 32 bytes that a caller's `seed` stands for: SHA-256("cfab/http-seed/v1" || 0x00 || decimal text). */
 export function seedNonceOf(seed: number): Uint8Array {
   return domainHash('http-seed', utf8(String(seed)))
+}
+
+const TOKEN_ID = /^(0|[1-9][0-9]{0,9})$/
+const TOKEN_ID_MAX = 2 ** 32 - 1
+const BIAS_MAX = LIMITS.logitBiasMilliMax / 1_000
+
+/** Token ids and what is added to their logits, ascending; one that adds nothing is none. */
+function readBias(value: unknown, param: string): NonNullable<JobRequest['logitBias']> {
+  const given = Object.entries(object(value, param))
+  if (given.length > LIMITS.logitBiasCountMax) throw badRequest(param, `at most ${LIMITS.logitBiasCountMax} token ids`)
+  const read = thousandths(-BIAS_MAX, BIAS_MAX)
+  return given
+    .map(([id, bias]) => {
+      if (!TOKEN_ID.test(id) || Number(id) > TOKEN_ID_MAX) throw badRequest(`${param}.${id}`, 'a token id')
+      return { id: Number(id), biasMilli: read(bias, `${param}.${id}`) }
+    })
+    .filter(({ biasMilli }) => biasMilli !== 0)
+    .sort((one, other) => one.id - other.id)
 }
 
 /** One string or up to four. */

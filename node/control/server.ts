@@ -9,6 +9,7 @@ import { Budgets } from './budgets.ts'
 import type { CallerOptions } from './caller.ts'
 import { type ControlBounds, type ControlContext, type ControlPorts, Seats } from './context.ts'
 import { creditRoutes } from './credits.ts'
+import { engineRoutes } from './engines.ts'
 import { type GuardOptions, isLoopback } from './guard.ts'
 import { healthRoutes } from './health.ts'
 import { historyRoutes } from './history.ts'
@@ -72,6 +73,7 @@ export async function startControl(options: ControlOptions, ports: ControlPorts)
   historyRoutes(server, context)
   simulateRoutes(server, context)
   creditRoutes(server, context)
+  engineRoutes(server, context)
   keyRoutes(server, context)
   ownPort = await listen(server, options)
   return {

@@ -1,7 +1,7 @@
 /** What an order asks a worker to compute: tokens that are streamed on the way, or vectors that come all at once. */
 import { FabricError } from '../../core/errors.ts'
-import type { JobId } from '../../core/ids.ts'
-import type { Intent, Payload } from '../../core/log/intent.ts'
+import type { JobId, UserId } from '../../core/ids.ts'
+import { type Intent, isVerifiable, type Payload } from '../../core/log/intent.ts'
 import { jobSeed } from '../../core/verification/gumbel.ts'
 import { wordsOf } from '../../core/verification/vectors.ts'
 import type { FinishReason, GenerateRequest } from '../../models/backend.ts'
@@ -10,7 +10,13 @@ import type { NodeModel } from './model.ts'
 import type { Preparations } from './prepare.ts'
 import { samplingSpec } from './sampling.ts'
 
-export type Work = { readonly jobId: JobId; readonly intent: Intent; readonly payload: Payload }
+export type Work = {
+  readonly jobId: JobId
+  /** Who pays. */
+  readonly user: UserId
+  readonly intent: Intent
+  readonly payload: Payload
+}
 /** `stopping` ends the computation early and keeps what there is; `gone` means that nobody waits for it any more. */
 export type RunSignals = { readonly stopping: AbortSignal; readonly gone: AbortSignal }
 export type Computed = {
@@ -68,14 +74,22 @@ async function generate(
 export async function requestOf(
   model: NodeModel,
   task: 'chat' | 'completion',
-  { jobId, intent, payload }: Work,
+  { jobId, user, intent, payload }: Work,
 ): Promise<GenerateRequest> {
   const promptIds = await model.promptIds(task, payload)
   checkCount(promptIds.length, intent)
   const { sampling, stop, maxTokens } = intent
   const seed = jobSeed(jobId, payload.seedNonce)
-  const shown = payload.logprobs === 0 ? {} : { topLogprobs: payload.logprobs - 1 }
-  return { promptIds, sampling: samplingSpec(sampling, seed), seed, maxTokens, stop, ...shown }
+  const { grammar, logitBias, tools, logprobs } = payload
+  return {
+    ...{ promptIds, sampling: samplingSpec(sampling, seed, logitBias), seed, maxTokens, stop },
+    ...(logprobs === 0 ? {} : { topLogprobs: logprobs - 1 }),
+    ...(grammar === '' ? {} : { grammar }),
+    // A call may begin with a control token, and so may thoughts.
+    ...(task === 'chat' && (tools !== '' || model.now().thinkFormat !== undefined) ? { showControl: true } : {}),
+    // What can be checked is computed from its first token: a beginning from elsewhere need not have the same bits.
+    ...(isVerifiable(sampling) ? {} : { cacheKey: user }),
+  }
 }
 
 async function embed(model: NodeModel, { intent, payload }: Work, { stopping }: RunSignals): Promise<Computed> {

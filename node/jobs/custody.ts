@@ -11,12 +11,13 @@ import { intentOf } from '../../core/log/settling.ts'
 import { type LogState, nonceKey } from '../../core/log/state.ts'
 import type { JobRequest } from '../runtime/app.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
-import type { ModelRunner } from './runner.ts'
-import { checkStop, samplingOf, sizeOf, wordsIn } from './wish.ts'
+import { formOf } from './forms.ts'
+import type { NodeModel } from './model.ts'
+import { biasOf, checkStop, samplingOf, sizeOf } from './wish.ts'
+import { wordsIn } from './words.ts'
 
 export type CustodyPorts = {
   readonly user: KeyPair
-  readonly runner: ModelRunner
   readonly state: () => LogState
   readonly clock: Clock
   readonly random: Random
@@ -35,22 +36,23 @@ export class Custody {
   }
 
   /** @throws FabricError CF_MODEL_*, CF_WORKER_STARTING, CF_JOB_CONTEXT_EXCEEDED, CF_JOB_INVALID, CF_JOB_OVER_BUDGET */
-  async draft(request: JobRequest): Promise<Drafted> {
-    const { runner, state, clock } = this.#ports
+  async draft(model: NodeModel, request: JobRequest): Promise<Drafted> {
+    const { state, clock } = this.#ports
     const { genesis } = state()
     const { task } = request.input
-    const model = runner.named(request.model)
     if ((task === 'embedding') !== (model.entry.task === 'embedding'))
       throw new FabricError('CF_MODEL_UNSUPPORTED', { param: 'model', model: request.model, task })
     const loaded = model.now()
     const words = wordsIn(request.input)
     const stop = checkStop(request)
+    const form = formOf(request, loaded)
     const size = await sizeOf(model, loaded, request, words)
     const nonce = request.nonce ?? new DataView(this.#ports.random.bytes(U64_BYTES).buffer).getBigUint64(0)
     const payload = payloadCodec.encode({
       salt: this.#secret('salt', request.nonce),
       seedNonce: request.seedNonce ?? this.#secret('seed', request.nonce),
       ...words,
+      ...{ grammar: form, logitBias: biasOf(request, loaded) },
       logprobs: request.topLogprobs === undefined ? 0 : request.topLogprobs + 1,
     })
     const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas: request.replicas }
@@ -59,7 +61,7 @@ export class Custody {
     if (hold > maxBudget) throw new FabricError('CF_JOB_OVER_BUDGET', { hold, maxBudget })
     const intent: Intent = {
       ...priced,
-      ...{ payloadCommitment: payloadCommitment(payload), task, stop, sampling: samplingOf(request) },
+      ...{ payloadCommitment: payloadCommitment(payload), task, stop, sampling: samplingOf(request, form) },
       modelDigest: digestIn(loaded.digest),
       templateDigest: digestIn(loaded.templateDigest),
       // Vectors are shown after the verdict: there is nothing to stream before it.

@@ -1,9 +1,12 @@
 /** From the sampling that an intent asks for to the one that a backend runs. */
-import type { Sampling } from '../../core/log/intent.ts'
+import type { Payload, Sampling } from '../../core/log/intent.ts'
 import type { SamplingSpec } from '../../models/backend.ts'
 
-/** @param seed  32 bytes, the job's; `llama` takes its first four, big-endian */
-export function samplingSpec(sampling: Sampling, seed: Uint8Array): SamplingSpec {
+/**
+ * @param seed       32 bytes, the job's; `llama` takes its first four, big-endian
+ * @param logitBias  only of `llama`
+ */
+export function samplingSpec(sampling: Sampling, seed: Uint8Array, logitBias: Payload['logitBias']): SamplingSpec {
   const { temperatureMilli, topK } = sampling
   if (sampling.kind === 'gumbel-v1') return { kind: 'gumbel-v1', temperatureMilli, topK }
   return {
@@ -15,5 +18,6 @@ export function samplingSpec(sampling: Sampling, seed: Uint8Array): SamplingSpec
     frequencyPenalty: sampling.frequencyPenaltyMilli / 1_000,
     presencePenalty: sampling.presencePenaltyMilli / 1_000,
     seed: new DataView(seed.buffer, seed.byteOffset, seed.length).getUint32(0),
+    ...(logitBias.length === 0 ? {} : { logitBias: logitBias.map(({ id, biasMilli }) => [id, biasMilli / 1_000]) }),
   }
 }

@@ -1,41 +1,15 @@
 /** What a caller wishes, in the terms of an intent: words within their bounds, how many tokens they are, how to sample. */
-import { utf8 } from '../../core/codec/bytes.ts'
 import { isTextWithin } from '../../core/codec/schema.ts'
 import { FabricError } from '../../core/errors.ts'
 import { isModelFor } from '../../core/job/judge.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { isNeutral, NEUTRAL, NO_SAMPLING, type Sampling } from '../../core/log/intent.ts'
+import { isNeutral, NEUTRAL, NO_SAMPLING, type Payload, type Sampling } from '../../core/log/intent.ts'
 import type { LoadedModel } from '../../models/backend.ts'
-import type { JobInput, JobRequest } from '../runtime/app.ts'
-import type { NodeModel, Words } from './model.ts'
+import type { JobRequest } from '../runtime/app.ts'
+import type { NodeModel } from './model.ts'
+import type { Words } from './words.ts'
 
 const MAX_TOKENS_DEFAULT = 1_024
-/** More than MessagePack adds to a text, or salt and seed nonce to all of them. */
-const TEXT_OVERHEAD_BYTES = 128
-
-/** @throws FabricError CF_JOB_INVALID for words that no payload can carry */
-export function wordsIn(input: JobInput): Words {
-  switch (input.task) {
-    case 'chat': {
-      const { messages } = input
-      const contents = messages.map(({ content }) => content)
-      return { messages: within(messages, contents, LIMITS.messageCountMax, 'messages'), texts: [] }
-    }
-    case 'completion':
-      return { messages: [], texts: within([input.prompt], [input.prompt], 1, 'prompt') }
-    case 'embedding':
-      return { messages: [], texts: within(input.texts, input.texts, LIMITS.embeddingTextCountMax, 'input') }
-  }
-}
-
-/** Bounds of the payload's codec, asked of what came from outside. */
-function within<T>(items: readonly T[], texts: readonly string[], countMax: number, field: string): readonly T[] {
-  const bytes = texts.reduce((sum, text) => sum + utf8(text).length + TEXT_OVERHEAD_BYTES, TEXT_OVERHEAD_BYTES)
-  const sound = texts.every((text) => isTextWithin(text, LIMITS.messageBytesMax))
-  if (texts.length < 1 || texts.length > countMax || !sound || bytes > LIMITS.payloadBytesMax)
-    throw new FabricError('CF_JOB_INVALID', { field })
-  return items
-}
 
 /** @throws FabricError CF_JOB_INVALID */
 export function checkStop({ stop = [], topLogprobs = 0 }: JobRequest): readonly string[] {
@@ -45,16 +19,29 @@ export function checkStop({ stop = [], topLogprobs = 0 }: JobRequest): readonly 
   return stop
 }
 
-/** Anything but temperature and top-k asks for a sampler that nobody else can replay: the intent says so, and so does the job. */
-export function samplingOf(request: JobRequest): Sampling {
+/**
+ * Anything but temperature and top-k asks for a sampler that nobody else can replay: the intent says so, and so does the job.
+ *
+ * @param form  grammar of the answer, '' for none
+ */
+export function samplingOf(request: JobRequest, form: string): Sampling {
   if (request.input.task === 'embedding') return NO_SAMPLING
-  const { temperatureMilli, topK } = request
+  const { temperatureMilli, topK, logitBias = [] } = request
   const rules = {
     ...{ temperatureMilli, topK, topPMilli: request.topPMilli ?? NEUTRAL.topPMilli },
     frequencyPenaltyMilli: request.frequencyPenaltyMilli ?? NEUTRAL.frequencyPenaltyMilli,
     presencePenaltyMilli: request.presencePenaltyMilli ?? NEUTRAL.presencePenaltyMilli,
   }
-  return { kind: isNeutral(rules) ? 'gumbel-v1' : 'llama', ...rules }
+  const isReplayable = isNeutral(rules) && form === '' && logitBias.length === 0
+  return { kind: isReplayable ? 'gumbel-v1' : 'llama', ...rules }
+}
+
+/** @throws FabricError CF_JOB_INVALID for biases of no token of the model */
+export function biasOf({ logitBias = [] }: JobRequest, { vocabSize }: LoadedModel): Payload['logitBias'] {
+  const stray = logitBias.find(({ id }) => id >= vocabSize)
+  if (stray !== undefined || logitBias.length > LIMITS.logitBiasCountMax)
+    throw new FabricError('CF_JOB_INVALID', { param: 'logit_bias', id: stray?.id ?? 0, vocabulary: vocabSize })
+  return logitBias
 }
 
 type Size = { readonly promptTokens: number; readonly maxTokens: number }

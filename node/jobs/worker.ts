@@ -3,7 +3,7 @@ import { equalBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
-import type { Digest, JobId, PeerId } from '../../core/ids.ts'
+import type { Digest, JobId, PeerId, UserId } from '../../core/ids.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec, steerFrameCodec } from '../../core/job/proposal.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import {
@@ -23,6 +23,7 @@ import { ChunkWriter } from './chunk-writer.ts'
 import { type Claim, claimOf, claimSubject, decodeClaim, encodeClaim } from './claim.ts'
 import { compute, type RunSignals } from './compute.ts'
 import { frame } from './frames.ts'
+import type { NodeModel } from './model.ts'
 import type { Preparations } from './prepare.ts'
 import type { ModelRunner } from './runner.ts'
 import { taken } from './taken.ts'
@@ -43,6 +44,7 @@ const SLOTS_SHOWN_MAX = 255
 
 type Order = {
   readonly jobId: JobId
+  readonly user: UserId
   readonly intent: Intent
   readonly assignment: Assignment
   readonly assignmentHash: Digest
@@ -73,10 +75,9 @@ export class WorkerRole {
     const job = jobs.get(jobId)
     if (job === undefined || job.phase !== 'held')
       throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
-    const model = runner.find(intent.value.modelDigest)
     // A model that is on its way is worth a moment: after a restart its jobs are there before it is.
-    await model?.ready(signal).catch(() => undefined)
-    const slotsFree = Math.min(model?.slotsFree() ?? 0, SLOTS_SHOWN_MAX)
+    const free = await runner.use(intent.value.modelDigest, signal, async (model) => model.slotsFree()).catch(() => 0)
+    const slotsFree = Math.min(free, SLOTS_SHOWN_MAX)
     const answer = slotsFree > 0 ? 'accept' : 'busy'
     const answerBody = answerCodec.encode({ jobId, attempt: offer.attempt, answer, slotsFree })
     return encodeEnvelope(seal('answer', swarmId, answerBody, key))
@@ -116,10 +117,14 @@ export class WorkerRole {
     }
   }
 
-  async #run(order: Order, writer: ChunkWriter, signals: RunSignals): Promise<Claim> {
-    const { key, random, runner, state, store, preparations } = this.#ports
-    const model = runner.holding(order.intent.modelDigest)
-    const { engineId } = await model.ready(signals.gone)
+  #run(order: Order, writer: ChunkWriter, signals: RunSignals): Promise<Claim> {
+    const { runner } = this.#ports
+    return runner.use(order.intent.modelDigest, signals.gone, (model) => this.#runOn(model, order, writer, signals))
+  }
+
+  async #runOn(model: NodeModel, order: Order, writer: ChunkWriter, signals: RunSignals): Promise<Claim> {
+    const { key, random, state, store, preparations } = this.#ports
+    const { engineId } = model.now()
     const { schedule, ...output } = await compute(model, order, writer, signals, preparations)
     const chain = await writer.close()
     const claim = claimOf({
@@ -183,6 +188,7 @@ export class WorkerRole {
     if (!isPayloadOf(intent.value.value, payload.value)) return reject('proposal_mismatch')
     return accept({
       jobId,
+      user: intent.value.signer,
       intent: intent.value.value,
       assignment: assignment.value,
       assignmentHash: digest,

@@ -1,5 +1,7 @@
 /** Who may use the API of a node and how much of it: keys, their limits, and where what they used is remembered. */
 
+import type { DriverKind } from '../../models/backend.ts'
+
 /** `read` looks, `user` also has jobs and spends, `admin` also mints, moves credit and manages keys. Each may do what those before it may. */
 export const ROLES = ['read', 'user', 'admin'] as const
 export type Role = (typeof ROLES)[number]
@@ -73,6 +75,25 @@ export interface KeyUsage {
   settle(hold: KeyHold, cost: bigint): Promise<void>
 }
 
+/** What a model's engine has done since the node started. */
+export type EngineReading = {
+  /** Id of an installed model. */
+  readonly model: string
+  readonly driver: DriverKind
+  readonly slotsBusy: number
+  readonly waiting: number
+  readonly steps: number
+  /** What the steps took, milliseconds. */
+  readonly stepMs: number
+  readonly tokensDecoded: number
+  readonly tokensPrefilled: number
+  readonly tokensFromCache: number
+  readonly residentBytes: number
+  readonly loads: number
+  readonly unloads: number
+  readonly restarts: number
+}
+
 /** What a node tells its control plane beyond the App: for limits, metrics and status. */
 export interface NodeGauges {
   /** Jobs that are not settled. */
@@ -80,6 +101,8 @@ export interface NodeGauges {
   /** Whether the local user's nonce has become a job in the log; its id then. */
   jobOfNonce(nonce: bigint): string | undefined
   slots(): { readonly busy: number; readonly total: number }
+  /** Of every model that was in memory at some time since the node started. */
+  engines(): Promise<readonly EngineReading[]>
   /** Messages of peers that were refused, by reason: a short list that the code knows. */
   rejects(): ReadonlyMap<string, number>
 }

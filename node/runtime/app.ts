@@ -1,13 +1,26 @@
 /** What the control plane (HTTP, CLI) may ask of the node: the daemon implements it, tests fake it. Amounts are bigint micro-credits. */
 import type { AccountId, JobId, PeerId, SwarmId, UserId } from '../../core/ids.ts'
-import type { ChatMessage, TokenDetail } from '../../models/backend.ts'
+import type { ChatMessage, Driver, ThinkFormat, TokenDetail, ToolFormat, ToolSpec } from '../../models/backend.ts'
 import type { TransferFilter, TransferRow } from './ports.ts'
 import type { Simulator } from './simulation.ts'
 
-/** `completion` feeds the text to the model as it is; `embedding` turns each text into a vector. */
+/** Whether a chat may call one of its tools, must call at least one, or must call this one. */
+export type ToolChoice = 'auto' | 'required' | { readonly name: string }
+export type ChatInput = {
+  readonly task: 'chat'
+  readonly messages: readonly ChatMessage[]
+  readonly tools?: readonly ToolSpec[]
+  /** Absent: `auto`. Any other makes the job `unverifiable`: its output follows a grammar. */
+  readonly toolChoice?: ToolChoice
+  /** Whether a choice that is forced may become several calls; absent: true. */
+  readonly parallelToolCalls?: boolean
+  /** Of a model that can think first: whether it should. Absent leaves it to the model. */
+  readonly thinking?: boolean
+}
+/** `completion` feeds the text, or the token ids, to the model as they are; `embedding` turns each text into a vector. */
 export type JobInput =
-  | { readonly task: 'chat'; readonly messages: readonly ChatMessage[] }
-  | { readonly task: 'completion'; readonly prompt: string }
+  | ChatInput
+  | { readonly task: 'completion'; readonly prompt: string | readonly number[] }
   | { readonly task: 'embedding'; readonly texts: readonly string[] }
 
 export type JobRequest = {
@@ -22,6 +35,10 @@ export type JobRequest = {
   readonly topPMilli?: number
   readonly frequencyPenaltyMilli?: number
   readonly presencePenaltyMilli?: number
+  /** GBNF that the answer follows: makes the job `unverifiable`, as `logitBias` does. */
+  readonly grammar?: string
+  /** At most 300. */
+  readonly logitBias?: readonly { readonly id: number; readonly biasMilli: number }[]
   /** Up to 4 texts that end the answer; the tokens that completed one are part of the output, its text is shown up to it. */
   readonly stop?: readonly string[]
   /** 0..20 alternatives shown beside each token; absent: none of it. */
@@ -205,6 +222,44 @@ export type ModelView = {
   readonly task: 'chat' | 'embedding'
   /** Length of a vector; 0 for chat models. */
   readonly dimensions: number
+  /** How it writes calls of tools; absent until it has been loaded. */
+  readonly toolFormat?: ToolFormat
+  /** How it marks its thoughts; absent also when it has none of its own. */
+  readonly thinkFormat?: ThinkFormat
+}
+
+/** `absent`: not in memory, and loaded when somebody asks for it. `waiting`: for others to make room. */
+export const MODEL_STATES = ['starting', 'ready', 'restarting', 'failed', 'absent', 'waiting', 'unloading'] as const
+export type ModelState = (typeof MODEL_STATES)[number]
+
+/** A model in memory, on its way there or back, or one whose load has failed. */
+export type RunningModelView = {
+  readonly id: string
+  readonly task: 'chat' | 'embedding'
+  readonly state: ModelState
+  /** The code that its load failed with, or null. */
+  readonly reason: string | null
+  /** Of its file. */
+  readonly bytes: number
+  /** What it is taken to take, bytes; 0 when it is not in memory. */
+  readonly memoryBytes: number
+  /** Of its process; null when there is none. */
+  readonly residentBytes: number | null
+  readonly driver: Driver | null
+  /** As receipts name it; null until it has been loaded. */
+  readonly engine: string | null
+  readonly slots: number
+  readonly slotsBusy: number
+  readonly waiting: number
+  /** Of all its generations together, over the last ten seconds. */
+  readonly tokensPerSecond: number
+  readonly loadedMs: number | null
+  /** How long nobody has used it, milliseconds; null while somebody does. */
+  readonly idleMs: number | null
+  /** When it goes if nobody asks for it, wall time; null: it stays, or is in use. */
+  readonly expiresMs: number | null
+  /** Never unloaded to make room for another. */
+  readonly pinned: boolean
 }
 
 export type StatusView = {
@@ -218,13 +273,15 @@ export type StatusView = {
   readonly log: string
   readonly logNote: string
   readonly engine: string
+  /** What drives the chat model's engine, and why that; null until it has been loaded. */
+  readonly driver: Driver | null
   /** Of the chat model's host: what readiness depends on. */
-  readonly hostState: 'starting' | 'ready' | 'restarting' | 'failed'
-  /** Every model that this node runs or means to, the chat model first; `reason` is the code that its load failed with. */
+  readonly hostState: ModelState
+  /** Those of the start, the chat model first, and others that are in memory; `reason` is the code that its load failed with. */
   readonly models: readonly {
     readonly id: string
     readonly task: 'chat' | 'embedding'
-    readonly state: 'starting' | 'ready' | 'restarting' | 'failed'
+    readonly state: ModelState
     readonly reason: string | null
   }[]
   readonly validators: number
@@ -260,7 +317,13 @@ export type AuditView = {
 export interface App extends Simulator {
   ready(): { readonly ready: boolean; readonly reason: string }
   status(): StatusView
+  /** Every model that can be asked for, loaded or not. */
   models(): readonly ModelView[]
+  running(): Promise<readonly RunningModelView[]>
+  /** @param keepAliveMs  how long it stays without a job; null: for ever; absent: as long as any other */
+  loadModel(id: string, keepAliveMs: number | null | undefined, signal: AbortSignal): Promise<void>
+  /** @throws FabricError CF_MODEL_UNKNOWN, CF_MODEL_IN_USE */
+  unloadModel(id: string): Promise<void>
   peers(): readonly PeerView[]
   quote(request: JobRequest): Promise<Quote>
   /** Resolves when the hold is durable. */

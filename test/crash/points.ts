@@ -150,7 +150,7 @@ function tellingHost(inner: ComputeHost, pass: Pass): ComputeHost {
     generate,
     embed,
     load: (request) => inner.load(request),
-    render: (messages) => inner.render(messages),
+    render: (messages, options) => inner.render(messages, options),
     tokenize: (text, parseSpecial) => inner.tokenize(text, parseSpecial),
     schedule: (promptTokens) => inner.schedule(promptTokens),
     audit: (request, signal) => inner.audit(request, signal),

@@ -1,17 +1,11 @@
 /** The official `openai` client against a spawned `cfab-node` with the real model: what its users see, errors and retries included. */
-import OpenAI, {
-  APIError,
-  BadRequestError,
-  ConflictError,
-  NotFoundError,
-  PermissionDeniedError,
-  RateLimitError,
-} from 'openai'
+import type OpenAI from 'openai'
+import { BadRequestError, ConflictError, NotFoundError, PermissionDeniedError, RateLimitError } from 'openai'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { listAt, member, textAt } from '../../node/commands/json.ts'
 import { ask, askJson, type Reply } from '../support/control.ts'
-import { checkedFetch } from '../support/openai-shapes.ts'
+import { apiErrorOf, clientOf } from '../support/openai-client.ts'
 import { getJson, ready, type SpawnedNode, startNode } from '../support/spawned-node.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { within } from '../support/within.ts'
@@ -25,21 +19,11 @@ let client: OpenAI
 test.before(async () => {
   node = await startNode(tempFolder(), '--threads', '1')
   await ready(node)
-  client = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 0, fetch: checkedFetch })
+  client = clientOf({ url: node.address })
 })
 test.after(async () => {
   await node.stop()
 })
-
-/** What a call failed with, as the client's own class. */
-async function failure(work: Promise<unknown>): Promise<APIError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  )
-  if (error instanceof APIError) return error
-  throw new Error(`no API error: ${String(error)}`)
-}
 
 test(
   'models are listed and retrieved, and an unknown one is a NotFoundError',
@@ -51,7 +35,7 @@ test(
     )
     const model = await client.models.retrieve('cfab-tiny')
     assert.is(member(model, 'cfab', 'loaded'), true)
-    const error = await failure(client.models.retrieve('gpt-4o'))
+    const error = await apiErrorOf(client.models.retrieve('gpt-4o'))
     assert.instance(error, NotFoundError)
     assert.is(error.code, 'CF_MODEL_UNKNOWN')
   }),
@@ -213,7 +197,7 @@ test(
     const many = await client.embeddings.create({ model, input: Array.from({ length: 100 }, (_, at) => `text ${at}`) })
     assert.is(many.data.length, 100)
     assert.is(listAt(member(many, 'cfab'), 'jobs').length, 2)
-    const long = await failure(client.embeddings.create({ model, input: ['short', 'word '.repeat(400)] }))
+    const long = await apiErrorOf(client.embeddings.create({ model, input: ['short', 'word '.repeat(400)] }))
     assert.equal([long.code, long.param], ['CF_JOB_CONTEXT_EXCEEDED', 'input[1]'])
   }),
 )
@@ -256,7 +240,7 @@ test(
     const job = textAt(first, 'cfab', 'job_id')
     const holds = await getJson(`${node.address}/api/v1/credits/transactions/list?job_id=${job}`)
     assert.is(JSON.stringify(holds).match(/"kind":"hold"/g)?.length, 1)
-    const error = await failure(client.chat.completions.create({ ...body, max_tokens: 25 }, headers))
+    const error = await apiErrorOf(client.chat.completions.create({ ...body, max_tokens: 25 }, headers))
     assert.instance(error, ConflictError)
     assert.is(error.code, 'CF_JOB_NONCE_USED')
   }),
@@ -265,7 +249,7 @@ test(
 test(
   'the client itself repeats what was refused for now, until it is answered',
   within(60_000, async () => {
-    const patient = new OpenAI({ baseURL: `${node.address}/v1`, apiKey: 'unused', maxRetries: 20 })
+    const patient = clientOf({ url: node.address }, { maxRetries: 20 })
     const chat = { model: 'cfab-tiny', messages: [...CAPITAL], temperature: 0 }
     const submit = (fields: object) => askJson(`${node.address}/api/v1/p2p/intents`, { model: 'cfab-tiny', ...fields })
     // Too hot to find an end soon: these keep every slot busy until they are cancelled.
@@ -278,7 +262,7 @@ test(
         if (status !== 202) codes.add(textAt(JSON.parse(body), 'error', 'code'))
     }
     assert.equal([...codes], ['CF_JOB_QUEUE_FULL'])
-    const error = await failure(client.chat.completions.create(chat))
+    const error = await apiErrorOf(client.chat.completions.create(chat))
     assert.instance(error, RateLimitError)
     assert.is(error.code, 'CF_JOB_QUEUE_FULL')
     assert.is(error.headers?.get('retry-after'), '1')
@@ -296,7 +280,7 @@ const BAD: readonly (readonly [what: string, body: object, code: string, param: 
   ['a prompt without messages', { messages: [] }, 'CF_CONTROL_BAD_REQUEST', 'messages'],
   ['a temperature of 3', { temperature: 3 }, 'CF_CONTROL_BAD_REQUEST', 'temperature'],
   ['nine choices', { n: 9 }, 'CF_CONTROL_BAD_REQUEST', 'n'],
-  ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }, 'CF_CONTROL_UNSUPPORTED', 'tools'],
+  ['a list of functions', { functions: [{ name: 'f' }] }, 'CF_CONTROL_UNSUPPORTED', 'functions'],
   ['six replicas', { cfab: { replicas: 6 } }, 'CF_CONTROL_BAD_REQUEST', 'cfab.replicas'],
   ['a field that nobody knows', { temprature: 1 }, 'CF_CONTROL_BAD_REQUEST', 'temprature'],
 ]
@@ -305,7 +289,7 @@ for (const [what, fields, code, param] of BAD) {
     `${what} is a BadRequestError that names ${param}`,
     within(10_000, async () => {
       const body = { model: 'cfab-tiny', messages: [...CAPITAL], ...fields }
-      const error = await failure(client.chat.completions.create(body))
+      const error = await apiErrorOf(client.chat.completions.create(body))
       assert.instance(error, BadRequestError)
       assert.is(error.code, code)
       assert.is(error.param, param)
@@ -323,10 +307,10 @@ test(
     })
     assert.is(short.usage?.completion_tokens, 1)
     const long = [{ role: 'user' as const, content: 'word '.repeat(2_000) }]
-    const overflow = await failure(client.chat.completions.create({ model: 'cfab-tiny', messages: long }))
+    const overflow = await apiErrorOf(client.chat.completions.create({ model: 'cfab-tiny', messages: long }))
     assert.instance(overflow, BadRequestError)
     assert.is(overflow.code, 'CF_JOB_CONTEXT_EXCEEDED')
-    const unknown = await failure(client.chat.completions.create({ model: 'gpt-4o', messages: [...CAPITAL] }))
+    const unknown = await apiErrorOf(client.chat.completions.create({ model: 'gpt-4o', messages: [...CAPITAL] }))
     assert.instance(unknown, NotFoundError)
     assert.is(unknown.code, 'CF_MODEL_UNKNOWN')
   }),
@@ -336,7 +320,7 @@ test(
   'a page of another site is refused',
   within(10_000, async () => {
     const headers = { Origin: 'https://evil.example' }
-    const error = await failure(client.models.list({ headers }))
+    const error = await apiErrorOf(client.models.list({ headers }))
     assert.instance(error, PermissionDeniedError)
     assert.is(error.code, 'CF_CONTROL_ORIGIN_REFUSED')
   }),

@@ -19,6 +19,18 @@ const MESSAGES = [
 ]
 const CHAT = { model: MODEL, messages: MESSAGES, max_tokens: 4, temperature: 0.7, seed: 7, n: 1, stop: ['end'] }
 
+const TOOLS = [{ type: 'function', function: { name: 'look', parameters: { type: 'object', properties: {} } } }]
+const LOOKED = [
+  ...MESSAGES,
+  {
+    role: 'assistant',
+    content: null,
+    tool_calls: [{ id: 'c', type: 'function', function: { name: 'look', arguments: '{}' } }],
+  },
+  { role: 'tool', content: 'a fox', tool_call_id: 'c' },
+]
+const SCHEMA = { type: 'object', properties: { legs: { type: 'integer' } }, required: ['legs'] }
+
 /** What is true of the daemon that is asked. */
 export type Known = { readonly jobId: string; readonly user: string; readonly adminKey: string }
 
@@ -39,6 +51,14 @@ export function templatesOf({ jobId, user, adminKey }: Known): readonly Template
     post('/v1/chat/completions', CHAT),
     post('/v1/chat/completions', { ...CHAT, stream: true, stream_options: { include_usage: true } }),
     post('/v1/chat/completions', { ...CHAT, top_p: 0.9, presence_penalty: 0.1, logprobs: true, top_logprobs: 2 }),
+    post('/v1/chat/completions', { ...CHAT, messages: LOOKED, tools: TOOLS, tool_choice: 'required' }),
+    post('/v1/chat/completions', { ...CHAT, tools: TOOLS, tool_choice: 'none', logit_bias: { 5: -100 } }),
+    post('/v1/chat/completions', {
+      ...CHAT,
+      response_format: { type: 'json_schema', json_schema: { name: 'animal', schema: SCHEMA } },
+      chat_template_kwargs: { enable_thinking: false },
+    }),
+    post('/v1/completions', { model: MODEL, prompt: [[5, 6], [7]], max_tokens: 2 }),
     post('/v1/completions', { model: MODEL, prompt: ['Once', 'Twice'], max_tokens: 3, logprobs: 1, echo: false }),
     post('/v1/embeddings', { model: EMBEDDER, input: ['one', 'two'], encoding_format: 'float' }),
     post('/api/v1/p2p/intents', { model: MODEL, prompt: 'Hello', max_tokens: 4, replicas: 1, verify: 'after' }),

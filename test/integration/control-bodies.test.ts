@@ -58,17 +58,13 @@ test(
     const base = { model: 'cfab-tiny', messages: [{ role: 'user', content: 'x' }] }
     const asked: Readonly<Record<string, unknown>> = {
       ...{
-        logit_bias: { 5: 1 },
         best_of: 2,
-        tools: [{}],
-        tool_choice: 'required',
         functions: [{}],
         function_call: 'x',
         modalities: ['audio'],
         audio: {},
       },
       ...{
-        response_format: { type: 'json_object' },
         prediction: {},
         reasoning_effort: 'low',
         verbosity: 'low',
@@ -98,12 +94,26 @@ test(
       [['x'], 'messages[0]'],
       [[{ role: 'user' }], 'messages[0].content'],
       [[{ role: 'owner', content: 'x' }], 'messages[0].role'],
-      [[{ role: 'tool', content: 'x' }], 'messages[0].role'],
+      [[{ role: 'function', content: 'x', name: 'f' }], 'messages[0].role'],
+      [[{ role: 'tool', content: 'x' }], 'messages[0].tool_call_id'],
+      [[{ role: 'tool', content: 'x', tool_call_id: 'call_1' }], 'messages[0].tool_call_id'],
+      [[{ role: 'user', content: 'x', tool_call_id: 'call_1' }], 'messages[0].tool_call_id'],
+      [[{ role: 'user', content: 'x', tool_calls: [CALL] }], 'messages[0].tool_calls'],
+      [[{ role: 'assistant', content: null }], 'messages[0].content'],
+      [[{ role: 'assistant', tool_calls: Array.from({ length: 33 }, () => CALL) }], 'messages[0].tool_calls'],
+      [[{ role: 'assistant', tool_calls: [{ ...CALL, type: 'custom' }] }], 'messages[0].tool_calls[0].type'],
+      [[{ role: 'assistant', tool_calls: [{ ...CALL, id: 'x'.repeat(65) }] }], 'messages[0].tool_calls[0].id'],
+      [[{ role: 'assistant', tool_calls: [{ ...CALL, function: 'f' }] }], 'messages[0].tool_calls[0].function'],
+      [
+        [{ role: 'assistant', tool_calls: [{ ...CALL, function: { name: 'f', arguments: {} } }] }],
+        'messages[0].tool_calls[0].function.arguments',
+      ],
+      [[{ role: 'assistant', content: null, function_call: {} }], 'messages[0].function_call'],
       [[{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }], 'messages[0].content[0].type'],
       [[{ role: 'user', content: [{ type: 'text', text: 5 }] }], 'messages[0].content[0].text'],
       [[{ role: 'user', content: 'x', name: 'bob' }], 'messages[0].name'],
       [[{ role: 'user', content: 'x', extra: 1 }], 'messages[0].extra'],
-      [[{ role: 'assistant', content: null, tool_calls: [{}] }], 'messages[0].tool_calls'],
+      [[{ role: 'assistant', content: null, tool_calls: [{}] }], 'messages[0].tool_calls[0].function'],
     ]
     for (const [messages, param] of cases) {
       try {
@@ -137,6 +147,7 @@ test(
   ),
 )
 
+const CALL = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }
 const NAMES = [
   'model',
   'messages',
@@ -160,6 +171,8 @@ const NAMES = [
   'stop',
   ...['n', 'top_p', 'frequency_penalty', 'logprobs', 'top_logprobs', 'echo', 'best_of', 'stream_options'],
   ...['input', 'encoding_format', 'dimensions', 'task', 'texts'],
+  ...['tools', 'tool_choice', 'parallel_tool_calls', 'response_format', 'logit_bias', 'reasoning_effort'],
+  ...['chat_template_kwargs', 'type', 'function', 'json_schema', 'schema', 'name', 'parameters', 'tool_calls'],
   'x',
 ]
 

@@ -120,9 +120,15 @@ test(
         [{ suffix: 'end' }, 'CF_CONTROL_UNSUPPORTED', 'suffix'],
         [{ best_of: 3 }, 'CF_CONTROL_UNSUPPORTED', 'best_of'],
         [{ n: 2, best_of: 1 }, 'CF_CONTROL_UNSUPPORTED', 'best_of'],
-        [{ logit_bias: { 5: 1 } }, 'CF_CONTROL_UNSUPPORTED', 'logit_bias'],
-        [{ prompt: [1, 2, 3] }, 'CF_CONTROL_UNSUPPORTED', 'prompt'],
-        [{ prompt: [[1, 2], [3]] }, 'CF_CONTROL_UNSUPPORTED', 'prompt'],
+        [{ logit_bias: { five: 1 } }, 'CF_CONTROL_BAD_REQUEST', 'logit_bias.five'],
+        [{ logit_bias: { 5: 101 } }, 'CF_CONTROL_BAD_REQUEST', 'logit_bias.5'],
+        [{ logit_bias: [1] }, 'CF_CONTROL_BAD_REQUEST', 'logit_bias'],
+        [{ prompt: [1, -2, 3] }, 'CF_CONTROL_BAD_REQUEST', 'prompt[1]'],
+        [{ prompt: [1, 'x'] }, 'CF_CONTROL_BAD_REQUEST', 'prompt[1]'],
+        [{ prompt: [[1, 2], [3.5]] }, 'CF_CONTROL_BAD_REQUEST', 'prompt[1][0]'],
+        [{ prompt: [[1, 2], []] }, 'CF_CONTROL_BAD_REQUEST', 'prompt[1]'],
+        [{ prompt: Array.from({ length: 17 }, () => [1]) }, 'CF_CONTROL_BAD_REQUEST', 'prompt'],
+        [{ prompt: [1, 2], echo: true }, 'CF_CONTROL_UNSUPPORTED', 'echo'],
         [{ echo: true, logprobs: 1 }, 'CF_CONTROL_UNSUPPORTED', 'echo'],
         [{ prompt: '' }, 'CF_CONTROL_BAD_REQUEST', 'prompt'],
         [{ prompt: null }, 'CF_CONTROL_BAD_REQUEST', 'prompt'],
@@ -142,6 +148,21 @@ test(
         assert.equal([error.code, error.param], [code, param], JSON.stringify(body))
       }
       assert.ok(await wholeOf(context, { suffix: null, best_of: 2, n: 2, logit_bias: {}, user: 'someone' }))
+    }),
+  ),
+)
+
+test(
+  'a prompt of token ids is taken as it is, alone or beside others',
+  within(5_000, () =>
+    withControl(async (context) => {
+      assert.is((await wholeOf(context, { prompt: [1, 2, 3] })).choices.length, 1)
+      assert.is((await wholeOf(context, { prompt: [[4], [5, 6]], n: 2 })).choices.length, 4)
+      assert.is((await wholeOf(context, { prompt: ['x', [7]] })).choices.length, 2)
+      assert.equal(
+        context.app.requests.map(({ input }) => (input.task === 'completion' ? input.prompt : undefined)),
+        [[1, 2, 3], [4], [4], [5, 6], [5, 6], 'x', [7]],
+      )
     }),
   ),
 )

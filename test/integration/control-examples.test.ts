@@ -34,6 +34,7 @@ test(
       assert.match(output, "outcome: 'verified'")
       assert.is(app.requests[0]?.replicas, 2)
       assert.match(output, /choice 1: Once upon a time 🌍 \(first token -0\.25\)/)
+      assert.match(output, `of a form: ${FAKE_TEXT}`)
       assert.match(output, `continued: ${FAKE_TEXT}`)
       assert.match(output, /alike: 0\.\d{3}/)
     }),
@@ -48,7 +49,7 @@ test(
         .split(/(?=curl )/)
         .flatMap((call) => [/:7733(\S+)[\s\S]* -d '(\{[\s\S]*?\})'/.exec(call)])
         .filter((match) => match !== null)
-      assert.is(calls.length, 6)
+      assert.is(calls.length, 8)
       for (const [, path = '', body = ''] of calls) {
         assert.is((await askJson(url + path, JSON.parse(body))).status, 200, path)
       }

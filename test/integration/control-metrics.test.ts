@@ -73,6 +73,17 @@ test(
         ['cfab_host_state', { state: 'failed' }, 0],
         ['cfab_rejects_total', { reason: 'vote_equivocation' }, 2],
         ['cfab_account_credits', { account: 'user', state: 'spendable' }, 1000.5],
+        ['cfab_engine_steps_total', { model: 'cfab-tiny', driver: 'native' }, 40],
+        ['cfab_engine_step_seconds_total', { model: 'cfab-tiny' }, 1.5],
+        ['cfab_engine_tokens_decoded_total', { model: 'cfab-tiny' }, 320],
+        ['cfab_engine_tokens_prefilled_total', { model: 'cfab-tiny' }, 700],
+        ['cfab_engine_tokens_cached_total', { model: 'cfab-tiny' }, 60],
+        ['cfab_engine_slots_busy', { model: 'cfab-tiny' }, 1],
+        ['cfab_engine_jobs_waiting', { model: 'cfab-tiny' }, 2],
+        ['cfab_model_loads_total', { model: 'cfab-tiny' }, 1],
+        ['cfab_model_unloads_total', { model: 'cfab-tiny' }, 0],
+        ['cfab_host_restarts_total', { model: 'cfab-tiny' }, 3],
+        ['cfab_host_resident_bytes', { model: 'cfab-tiny' }, 250_000_000],
         ['cfab_build_info', { version: '0.1.0' }, 1],
       ]
       for (const [name, labels, value] of expected)

@@ -19,7 +19,7 @@ test(
       const page = await client.models.list()
       assert.equal(
         page.data.map((model) => model.id),
-        ['cfab-tiny', 'use-lite-en'],
+        ['cfab-tiny', 'caller', 'use-lite-en'],
       )
       assert.is((await client.models.retrieve('cfab-tiny')).owned_by, 'computefabric')
       const missing = await apiErrorOf(client.models.retrieve('gpt-9/large'))
@@ -84,8 +84,13 @@ test(
   'the streaming helper of the client accumulates the same message',
   within(5_000, () =>
     withControl(async (context) => {
-      const runner = clientOf(context).chat.completions.stream({ model: 'cfab-tiny', messages: user('hello') })
+      const runner = clientOf(context).chat.completions.stream({
+        ...{ model: 'cfab-tiny', messages: user('hello') },
+        stream_options: { include_usage: true },
+      })
       assert.is(await runner.finalContent(), FAKE_TEXT)
+      const { usage } = await runner.finalChatCompletion()
+      assert.is(usage?.completion_tokens, FAKE_WORDS.length)
     }),
   ),
 )
@@ -151,7 +156,7 @@ test(
         clientOf(context).chat.completions.create({ model: 'cfab-tiny', messages: user('hi'), ...body })
       const cases: readonly (readonly [object, number, string, string])[] = [
         [{ model: 'gpt-9' }, 404, 'CF_MODEL_UNKNOWN', 'model'],
-        [{ logit_bias: { 5: 1 } }, 400, 'CF_CONTROL_UNSUPPORTED', 'logit_bias'],
+        [{ best_of: 2 }, 400, 'CF_CONTROL_UNSUPPORTED', 'best_of'],
         [{ temperature: 3 }, 400, 'CF_CONTROL_BAD_REQUEST', 'temperature'],
         [{ cfab: { max_budget: '0.000001' } }, 402, 'CF_JOB_OVER_BUDGET', 'max_budget'],
         [{ cfab: { budget: '1' } }, 400, 'CF_CONTROL_BAD_REQUEST', 'cfab.budget'],

@@ -10,8 +10,10 @@ import {
   jobIdOf,
   NEUTRAL,
   NO_SAMPLING,
+  PLAIN,
   payloadCodec,
   payloadCommitment,
+  plainMessage,
   type Task,
 } from '../../core/log/intent.ts'
 import type { SimNode } from './node.ts'
@@ -53,10 +55,10 @@ export class Client {
     const { task, verifiable, stop, maxTokens } = wish
     const embeds = task === 'embedding'
     const prompt = `prompt ${content}`
-    const messages = task === 'chat' ? [{ role: 'user', content: prompt } as const] : []
+    const messages = task === 'chat' ? [plainMessage('user', prompt)] : []
     const texts =
       task === 'chat' ? [] : Array.from({ length: embeds ? maxTokens : 1 }, (_, place) => `${prompt} ${place}`)
-    const payload = payloadCodec.encode({ salt, seedNonce: salt, messages, texts, logprobs: 0 })
+    const payload = payloadCodec.encode({ ...PLAIN, salt, seedNonce: salt, messages, texts, logprobs: 0 })
     const kind = verifiable ? 'gumbel-v1' : 'llama'
     const sampling = { ...NEUTRAL, kind, temperatureMilli: 700, topK: 40, topPMilli: verifiable ? 1_000 : 900 } as const
     const intent: Intent = {

@@ -1,7 +1,7 @@
 /** Keys, their usage and the node's own figures for a control plane over a fake app. */
 import { join } from 'node:path'
 import type { JobId } from '../../core/ids.ts'
-import type { KeyHold, KeySpent, KeyUsage, KeyWish, NodeGauges } from '../../node/runtime/access.ts'
+import type { EngineReading, KeyHold, KeySpent, KeyUsage, KeyWish, NodeGauges } from '../../node/runtime/access.ts'
 import type { App, JobView } from '../../node/runtime/app.ts'
 import type { Clock } from '../../node/runtime/ports.ts'
 import { systemClock, systemRandom } from '../../node/runtime/system.ts'
@@ -13,6 +13,13 @@ export const NO_LIMITS: Omit<KeyWish, 'name' | 'role'> = {
 }
 
 const DISK_MS = 5
+const ENGINES: readonly EngineReading[] = [
+  {
+    ...{ model: 'cfab-tiny', driver: 'native', slotsBusy: 1, waiting: 2, loads: 1, unloads: 0, restarts: 3 },
+    ...{ steps: 40, stepMs: 1_500, tokensDecoded: 320, tokensPrefilled: 700, tokensFromCache: 60 },
+    residentBytes: 250_000_000,
+  },
+]
 
 export function keyFile(path = join(tempFolder(), 'api-keys.json'), clock: Clock = systemClock): ApiKeyFile {
   return new ApiKeyFile(path, { clock, random: systemRandom, onFault: () => undefined })
@@ -89,6 +96,10 @@ export class WatchedApp implements NodeGauges {
 
   slots(): { readonly busy: number; readonly total: number } {
     return { busy: 1, total: 8 }
+  }
+
+  async engines(): Promise<readonly EngineReading[]> {
+    return ENGINES
   }
 
   rejects(): ReadonlyMap<string, number> {

@@ -21,6 +21,7 @@ import type {
   JobTimeline,
   ModelView,
   QuorumView,
+  RunningModelView,
   StatusView,
 } from '../../node/runtime/app.ts'
 import type { TransferRow } from '../../node/runtime/ports.ts'
@@ -52,6 +53,8 @@ export type FakeApp = App & {
   failNext(error: unknown, after?: number): void
   setReady(ready: boolean): void
   audits(): number
+  /** Models that were loaded and unloaded by name. */
+  readonly loads: readonly string[]
 }
 
 /** @see script for the prompts with a meaning */
@@ -66,6 +69,7 @@ export function createFakeApp(): FakeApp {
   let failure: { readonly error: unknown; after: number } | undefined
   let ready = true
   let audits = 0
+  const loads: string[] = []
 
   const throwFailure = (): void => {
     const failing = failure
@@ -144,9 +148,21 @@ export function createFakeApp(): FakeApp {
       ready = value
     },
     audits: () => audits,
+    loads,
     ready: () => ({ ready, reason: ready ? '' : 'the compute host is starting' }),
     status: statusView,
     models: () => MODELS,
+    running: async () => [RUNNING],
+    loadModel: async (id) => {
+      throwFailure()
+      if (!MODELS.some((model) => model.id === id)) throw new FabricError('CF_MODEL_UNKNOWN', { model: id })
+      loads.push(`load ${id}`)
+    },
+    unloadModel: async (id) => {
+      throwFailure()
+      if (!MODELS.some((model) => model.id === id)) throw new FabricError('CF_MODEL_UNKNOWN', { model: id })
+      loads.push(`unload ${id}`)
+    },
     peers: () => [
       {
         id: NODE,
@@ -294,6 +310,13 @@ function accountView(id: AccountId, recent: readonly TransferRow[]): AccountView
   return { id, spendable: 1_000_500_000n, held: FAKE_PRICE, pending: 0n, recent }
 }
 
+const RUNNING: RunningModelView = {
+  ...{ id: 'cfab-tiny', task: 'chat', state: 'ready', reason: null, bytes: 2_600_000, memoryBytes: 190_000_000 },
+  ...{ residentBytes: 250_000_000, driver: { kind: 'native', reason: '' }, engine: 'fake engine' },
+  ...{ slots: 8, slotsBusy: 0, waiting: 0, tokensPerSecond: 12.5, loadedMs: 1_700_000_000_000 },
+  ...{ idleMs: 4_000, expiresMs: null, pinned: true },
+}
+
 const CHAT_MODEL: ModelView = {
   id: 'cfab-tiny',
   digest: 'a'.repeat(64),
@@ -304,9 +327,12 @@ const CHAT_MODEL: ModelView = {
   createdMs: 1_700_000_000_000,
   task: 'chat',
   dimensions: 0,
+  toolFormat: 'none',
 }
+const THINK_FORMAT = { open: '<think>', close: '</think>', startsOpen: { default: false, on: true, off: false } }
 const MODELS: readonly ModelView[] = [
   CHAT_MODEL,
+  { ...CHAT_MODEL, id: 'caller', digest: 'd'.repeat(64), toolFormat: 'hermes', thinkFormat: THINK_FORMAT },
   { ...CHAT_MODEL, id: 'use-lite-en', digest: 'c'.repeat(64), task: 'embedding', dimensions: FAKE_DIMENSIONS },
 ]
 
@@ -325,6 +351,7 @@ function statusView(): StatusView {
     logNote: 'one validator serves the log: a single point of failure',
     engine: 'fake',
     hostState: 'ready',
+    driver: { kind: 'native', reason: '' },
     models: [{ id: 'cfab-tiny', task: 'chat', state: 'ready', reason: null }],
     validators: 4,
     quorum: 3,

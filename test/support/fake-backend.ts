@@ -16,8 +16,10 @@ import type {
   GenerateRequest,
   LoadedModel,
   LoadRequest,
+  RenderOptions,
   TokenBatch,
   TokenChance,
+  ToolFormat,
 } from '../../models/backend.ts'
 import { checkAudit, checkEmbed, checkGenerate, checkLoad, checkOperation } from '../../models/requests.ts'
 import { promptSchedule } from '../../models/schedule.ts'
@@ -75,6 +77,10 @@ export type FakeOptions = {
   readonly sleep: (ms: number) => Promise<void>
   /** Asked once for each generation, which are counted from 0. */
   readonly faultOf: (request: GenerateRequest, index: number) => Fault | undefined
+  /** How its template has it write calls of tools. */
+  readonly toolFormat: ToolFormat
+  /** What it says to a prompt, instead of words that are drawn. */
+  readonly answerOf: (prompt: string, request: Partial<GenerateRequest>) => string | undefined
   /** What `embed` says of one text: a dishonest worker has another. */
   readonly vectorOf: (text: string) => Float32Array
 }
@@ -85,6 +91,8 @@ export const FAKE_DEFAULTS: FakeOptions = {
   contextTokens: 1_024,
   sleep: (ms) => new Promise((resolve) => (ms === 0 ? setImmediate(resolve) : setTimeout(resolve, ms))),
   faultOf: () => undefined,
+  toolFormat: 'none',
+  answerOf: () => undefined,
   vectorOf: hashVector,
 }
 
@@ -151,16 +159,22 @@ export class FakeBackend implements Backend {
       templateDigest: isEmbedding ? FAKE_TOKENIZER_DIGEST : createHash('sha256').update('fake template').digest('hex'),
       stopIds: isEmbedding ? [] : [STOP],
       dimensions: isEmbedding ? FAKE_DIMENSIONS : 0,
+      toolFormat: isEmbedding ? 'none' : this.#options.toolFormat,
+      driver: { kind: isEmbedding ? 'onnx' : 'lockstep', reason: '' },
     }
     return this.#model
   }
 
-  async render(messages: readonly ChatMessage[]): Promise<string> {
+  /** What a template may show is part of the prompt: tools first, calls behind the words that they go with. */
+  async render(messages: readonly ChatMessage[], { tools, thinking }: RenderOptions = {}): Promise<string> {
     checkOperation('render', this.#known())
-    const turns = messages.map(
-      ({ role, content }) => `<|im_start|>${role}\n${content.replaceAll('<|', '<\u200b|')}<|im_end|>\n`,
+    const turn = (role: string, ...parts: readonly string[]): string =>
+      `<|im_start|>${role}\n${parts.join('').replaceAll('<|', '<\u200b|')}<|im_end|>\n`
+    const turns = messages.map(({ role, content, toolCalls, toolCallId }) =>
+      turn(role, toolCallId === undefined ? '' : `${toolCallId}: `, content, shown(toolCalls)),
     )
-    return `${turns.join('')}<|im_start|>assistant\n`
+    const head = tools === undefined ? '' : turn('tools', shown(tools))
+    return `${head}${turns.join('')}<|im_start|>assistant\n${thinking === false ? '<think>\n</think>\n' : ''}`
   }
 
   async tokenize(text: string, parseSpecial: boolean): Promise<Uint32Array> {
@@ -201,7 +215,7 @@ export class FakeBackend implements Backend {
       await this.#options.sleep(0)
       this.#release(slot)
       signal.throwIfAborted()
-      const expected = answerIds(request.promptIds, request)
+      const expected = this.#answerIds(request.promptIds, request)
       return [...request.outputIds].map((id, index) => judge(id, expected[index] ?? STOP))
     } finally {
       this.#admitted -= 1
@@ -238,6 +252,10 @@ export class FakeBackend implements Backend {
       tokensDecoded: this.#tokensDecoded,
       tokensPrefilled: this.#tokensPrefilled,
       residentBytes: MODEL_BYTES,
+      jobsWaiting: 0,
+      steps: 0,
+      stepMs: 0,
+      tokensFromCache: 0,
     }
   }
 
@@ -248,7 +266,7 @@ export class FakeBackend implements Backend {
 
   async *#speak(request: GenerateRequest, slot: number, signal: AbortSignal): AsyncIterable<TokenBatch> {
     const fault = this.#options.faultOf(request, this.#generated++) ?? {}
-    const honest = answerIds(request.promptIds, request)
+    const honest = this.#answerIds(request.promptIds, request)
     const ids = fault.edit?.(honest) ?? honest
     const text = new TextStream(textOf, [])
     const stop = new StopScanner(request.stop)
@@ -267,6 +285,11 @@ export class FakeBackend implements Backend {
       else return yield { ...batch, text: said + text.end(), finish }
     }
     yield { slot, ids: [], logprobs: [], text: text.end(), finish: 'aborted' }
+  }
+
+  #answerIds(promptIds: Uint32Array, request: Pick<GenerateRequest, 'sampling' | 'seed'>): readonly number[] {
+    const scripted = this.#options.answerOf(textOf([...promptIds]), request)
+    return scripted === undefined ? answerIds(promptIds, request) : [...byteIds(scripted), STOP]
   }
 
   #known(): LoadedModel {
@@ -338,6 +361,11 @@ function judge(claimed: number, expected: number): AuditPosition {
   const topIds = [expected, expected === START ? STOP : START]
   const isSame = claimed === expected
   return { margin: isSame ? 0 : OUTSIDE_MARGIN_NATS, rank: isSame ? 0 : RANK_UNLISTED, topIds, topLogits: [20, 1] }
+}
+
+/** What a template makes of a value that it shows. */
+function shown(value: object | undefined): string {
+  return value === undefined ? '' : JSON.stringify(value)
 }
 
 function byteIds(text: string): number[] {

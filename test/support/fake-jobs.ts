@@ -21,11 +21,17 @@ export type FakeJob = {
 /** What decides how the job goes: the last message, the prompt, the first text. */
 export function promptOf({ input }: JobRequest): string {
   if (input.task === 'chat') return input.messages.at(-1)?.content ?? ''
-  return input.task === 'completion' ? input.prompt : (input.texts[0] ?? '')
+  if (input.task === 'embedding') return input.texts[0] ?? ''
+  return typeof input.prompt === 'string' ? input.prompt : `ids ${input.prompt.join(' ')}`
 }
 
 export function isVerifiable(request: JobRequest): boolean {
+  const { input, grammar = '', logitBias = [] } = request
+  const isForced = input.task === 'chat' && input.toolChoice !== undefined
   return (
+    !isForced &&
+    grammar === '' &&
+    logitBias.length === 0 &&
     (request.topPMilli ?? 1_000) === 1_000 &&
     (request.frequencyPenaltyMilli ?? 0) === 0 &&
     (request.presencePenaltyMilli ?? 0) === 0

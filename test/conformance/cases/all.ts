@@ -10,6 +10,7 @@ import { holdVectors } from './hold.ts'
 import { intentVectors } from './intent.ts'
 import { keyVectors } from './keys.ts'
 import { latencyVectors } from './latency.ts'
+import { payloadVectors } from './payload.ts'
 import { receiptVectors } from './receipt.ts'
 import { rendezvousVectors } from './rendezvous.ts'
 import { settlementVectors } from './settlement.ts'
@@ -31,6 +32,7 @@ export function allVectors(): readonly VectorFile[] {
     holdVectors(),
     settlementVectors(),
     intentVectors(),
+    payloadVectors(),
     assignmentVectors(),
     receiptVectors(),
   ]

@@ -26,6 +26,7 @@ const codec = s.defineBody(
     kind: s.code(['first', 'second']),
     parts: s.list(s.record({ place: s.u8(), word: s.text(4) }), 2),
     tilt: s.i16(),
+    bias: s.i32(),
   },
   256,
 )
@@ -49,6 +50,7 @@ const SAMPLE: Sample = {
     { place: 1, word: '' },
   ],
   tilt: -1,
+  bias: -(2 ** 31),
 }
 
 const WIRE: readonly Wire[] = [
@@ -70,6 +72,7 @@ const WIRE: readonly Wire[] = [
     [1, ''],
   ],
   0xffff,
+  2 ** 31,
 ]
 
 function refusal(place: number, value: Wire): string {
@@ -119,6 +122,8 @@ test('a value outside its field is refused and the field is named', () => {
     [13, 0, 'parts'],
     [14, 0x1_0000, 'tilt'],
     [14, -1n, 'tilt'],
+    [15, '1', 'bias'],
+    [15, -1n, 'bias'],
   ]
   for (const [place, value, field] of cases) assert.is(refusal(place, value), `body_malformed sample.${field}`)
 })
@@ -152,6 +157,10 @@ test('encoding a value outside its field is a bug in the caller', () => {
     { tilt: -32_769 },
     { tilt: 0.5 },
     { tilt: Number.NaN },
+    { bias: 2 ** 31 },
+    { bias: -(2 ** 31) - 1 },
+    { bias: 0.5 },
+    { bias: Number.NaN },
     { time: -1n },
     { name: 'too long a name' },
     { name: '\ud800' },
@@ -173,6 +182,7 @@ test('random bodies come back as they were, and their hash is over bytes and swa
     amount: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
     count: fc.nat({ max: 255 }),
     tilt: fc.integer({ min: -32_768, max: 32_767 }),
+    bias: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
     salt: fc.uint8Array({ minLength: 4, maxLength: 4 }),
   })
   fc.assert(

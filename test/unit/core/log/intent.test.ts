@@ -9,7 +9,9 @@ import {
   isPayloadOf,
   NO_SAMPLING,
   type Payload,
+  PLAIN,
   payloadCodec,
+  plainMessage,
 } from '../../../../core/log/intent.ts'
 import { applied, intentOfAlice, LogSwarm, START_MS } from '../../../support/log-swarm.ts'
 
@@ -78,12 +80,13 @@ test('a stop string is whole characters and at least one', () => {
 test('a payload has the words of its task, and as many as the intent says', () => {
   const salt = new Uint8Array(32)
   const payload = (parts: Partial<Payload>): Payload => {
-    const value = { salt, seedNonce: salt, messages: [], texts: [], logprobs: 0, ...parts }
+    const value = { ...PLAIN, salt, seedNonce: salt, messages: [], texts: [], logprobs: 0, ...parts }
     assert.equal(payloadCodec.decode(payloadCodec.encode(value)), { action: 'accept', value })
     return value
   }
-  const messages = [{ role: 'user', content: 'hello' }] as const
-  const fits = (task: Intent['task'], parts: Partial<Payload>) => isPayloadOf({ task, maxTokens: 2 }, payload(parts))
+  const messages = [plainMessage('user', 'hello')]
+  const fits = (task: Intent['task'], parts: Partial<Payload>) =>
+    isPayloadOf(intentOfAlice({ task, maxTokens: 2 }), payload(parts))
   assert.ok(fits('chat', { messages, logprobs: 21 }))
   assert.not(fits('chat', { messages, logprobs: 22 }))
   assert.not(fits('chat', { messages, texts: ['x'] }))
@@ -95,6 +98,20 @@ test('a payload has the words of its task, and as many as the intent says', () =
   assert.ok(fits('embedding', { texts: ['x', 'y'] }))
   assert.not(fits('embedding', { texts: ['x', 'y'], logprobs: 1 }))
   assert.not(fits('embedding', { texts: ['x'] }))
+})
+
+test('what a replay would not know comes only with a sampler that nobody replays', () => {
+  const salt = new Uint8Array(32)
+  const messages = [plainMessage('user', 'hello')]
+  const plain: Payload = { ...PLAIN, salt, seedNonce: salt, messages, texts: [], logprobs: 0 }
+  const { sampling } = intentOfAlice()
+  const fits = (kind: Intent['sampling']['kind'], parts: Partial<Payload>) =>
+    isPayloadOf(intentOfAlice({ sampling: { ...sampling, kind } }), { ...plain, ...parts })
+  for (const parts of [{ grammar: 'root ::= "a"' }, { logitBias: [{ id: 1, biasMilli: 5 }] }]) {
+    assert.ok(fits('llama', parts))
+    assert.not(fits('gumbel-v1', parts))
+  }
+  assert.ok(fits('gumbel-v1', { tools: '[]', thinking: 'on' }), 'reading other words is no other sampling')
 })
 
 test.run()

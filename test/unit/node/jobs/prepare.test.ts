@@ -3,14 +3,13 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseDigest, parseJobId } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
-import type { Intent } from '../../../../core/log/intent.ts'
+import { type Intent, PLAIN, plainMessage } from '../../../../core/log/intent.ts'
 import type { TokenBatch } from '../../../../models/backend.ts'
 import { requestOf, type Work } from '../../../../node/jobs/compute.ts'
 import type { NodeModel } from '../../../../node/jobs/model.ts'
 import { Preparations } from '../../../../node/jobs/prepare.ts'
-import { ModelRunner } from '../../../../node/jobs/runner.ts'
 import { FAKE_DIGEST, type FakeOptions } from '../../../support/fake-backend.ts'
-import { FAKE_CHAT, fakeModel } from '../../../support/fake-models.ts'
+import { FAKE_CHAT, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, JobRun } from '../../../support/job-run.ts'
 import { settle } from '../../../support/manual-clock.ts'
 import { within } from '../../../support/within.ts'
@@ -19,15 +18,16 @@ const NEVER = new AbortController().signal
 const HERE = EDGE.peer
 const [ELSEWHERE = HERE] = new JobRun().job.draw.ranked
 const PAYLOAD = {
+  ...PLAIN,
   ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), texts: [], logprobs: 0 },
-  messages: [{ role: 'user' as const, content: 'hello' }],
+  messages: [plainMessage('user', 'hello')],
 }
 
 type Bench = { readonly model: NodeModel; readonly preparations: Preparations }
 
 async function benchOf(options: Partial<FakeOptions> = {}): Promise<Bench> {
   const model = await fakeModel(FAKE_CHAT, options)
-  return { model, preparations: new Preparations(new ModelRunner([model]), new Set([HERE])) }
+  return { model, preparations: new Preparations(runnerOf(model), new Set([HERE])) }
 }
 
 async function workOf(model: NodeModel, place = 1): Promise<Work> {
@@ -37,7 +37,7 @@ async function workOf(model: NodeModel, place = 1): Promise<Work> {
   const promptTokens = (await model.promptIds('chat', PAYLOAD)).length
   const { intent: first } = new JobRun().first
   const intent: Intent = { ...first, modelDigest, promptTokens, maxTokens: 40 }
-  return { jobId, intent, payload: PAYLOAD }
+  return { jobId, user: EDGE.peer, intent, payload: PAYLOAD }
 }
 
 async function textOf(batches: AsyncIterable<TokenBatch> | undefined): Promise<string> {

@@ -6,7 +6,14 @@ import { parseDigest } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec } from '../../../../core/job/proposal.ts'
 import { answerCodec } from '../../../../core/log/assignment.ts'
-import { type Intent, NO_SAMPLING, payloadCodec, payloadCommitment } from '../../../../core/log/intent.ts'
+import {
+  type Intent,
+  NO_SAMPLING,
+  PLAIN,
+  payloadCodec,
+  payloadCommitment,
+  plainMessage,
+} from '../../../../core/log/intent.ts'
 import { commitmentCodec, revealCodec } from '../../../../core/verification/commitment.ts'
 import { jobSeed } from '../../../../core/verification/gumbel.ts'
 import { vectorsIn } from '../../../../core/verification/vectors.ts'
@@ -14,7 +21,7 @@ import type { SamplingSpec } from '../../../../models/backend.ts'
 import { steer } from '../../../../node/jobs/frames.ts'
 import type { NodeModel } from '../../../../node/jobs/model.ts'
 import { readReplica, type TokenPart } from '../../../../node/jobs/reader.ts'
-import { ModelRunner } from '../../../../node/jobs/runner.ts'
+import { renderedMessages } from '../../../../node/jobs/words.ts'
 import { WorkerRole } from '../../../../node/jobs/worker.ts'
 import { createMemoryNetwork } from '../../../../node/mesh/memory.ts'
 import type { PeerTransport } from '../../../../node/runtime/ports.ts'
@@ -28,15 +35,16 @@ import {
   type FakeOptions,
   hashVector,
 } from '../../../support/fake-backend.ts'
-import { FAKE_CHAT, FAKE_EMBEDDING, fakeModel } from '../../../support/fake-models.ts'
+import { FAKE_CHAT, FAKE_EMBEDDING, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
 import { within } from '../../../support/within.ts'
 
 const NOTHING = new Uint8Array()
 const NONCE = new Uint8Array(16).fill(3)
-const MESSAGES = [{ role: 'user' as const, content: 'hello' }]
+const MESSAGES = [plainMessage('user', 'hello')]
 const WORDS = {
+  ...PLAIN,
   ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), messages: MESSAGES, texts: [], logprobs: 0 },
 }
 const PAYLOAD = payloadCodec.encode(WORDS)
@@ -45,7 +53,7 @@ const promptTokens = await promptLength()
 async function promptLength(): Promise<number> {
   const backend = new FakeBackend()
   await backend.load(FAKE_LOAD)
-  return (await backend.tokenize(await backend.render(MESSAGES), true)).length
+  return (await backend.tokenize(await backend.render(renderedMessages(WORDS)), true)).length
 }
 
 /** A job for the fake model, held; `run.assign()` gives it its worker. */
@@ -79,7 +87,7 @@ async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = c
     { clock: systemClock, random: systemRandom, onBug: (error) => assert.unreachable(String(error)) },
   )
   const model = await fakeModel(run.first.intent.task === 'embedding' ? FAKE_EMBEDDING : FAKE_CHAT, options)
-  const runner = new ModelRunner([model])
+  const runner = runnerOf(model)
   const { state } = run.swarm
   const ports = {
     key: worker,
@@ -218,7 +226,7 @@ test(
     const bench = await benchOf(run)
     invariant(run.job.phase === 'executing', 'the job has its certificate')
     const { signatures } = run.job.certificate
-    const words = payloadCodec.encode({ ...WORDS, messages: [{ role: 'user', content: 'buy this' }] })
+    const words = payloadCodec.encode({ ...WORDS, messages: [plainMessage('user', 'buy this')] })
     const orders: readonly Partial<Execute>[] = [
       { bitmap: 3, signatures: signatures.subarray(64) },
       { bitmap: 0, signatures: NOTHING },
