@@ -5,6 +5,7 @@ import type { CatalogueEntry } from '../models/catalogue.ts'
 import type { Config } from './config.ts'
 import { HOST_DEFAULTS, HostBackend } from './hosts/host-backend.ts'
 import { defaultMemoryBytes } from './hosts/machine.ts'
+import { loadRequest } from './load-request.ts'
 import { chooseModel } from './model-choice.ts'
 import { systemClock as clock } from './runtime/system.ts'
 
@@ -14,12 +15,9 @@ export type BenchHost = { readonly entry: CatalogueEntry; readonly backend: Back
 export async function openForBench(config: Config, slotCount: number): Promise<BenchHost> {
   const entry = await chooseModel(config)
   if (entry.task !== 'chat') throw new FabricError('CF_MODEL_UNSUPPORTED', { model: entry.id, task: entry.task })
-  const { format, path, digest, contextTokens } = entry
   const backend = new HostBackend(HOST_DEFAULTS, { clock, onEvent: () => undefined })
   try {
-    const memoryBytesMax = defaultMemoryBytes()
-    const { threads, gpu } = config
-    const model = await backend.load({ format, path, digest, contextTokens, slotCount, threads, gpu, memoryBytesMax })
+    const model = await backend.load(loadRequest({ ...config, slots: slotCount }, entry, defaultMemoryBytes()))
     return { entry, backend, model }
   } catch (error) {
     await backend.close()

@@ -6,6 +6,7 @@ import { addBench } from './commands/bench.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addConfig } from './commands/config.ts'
 import { type HistoryOptions, type MintOptions, mint, showAudit, showBalance, showHistory } from './commands/credits.ts'
+import { addDoctor } from './commands/doctor.ts'
 import { addExplain } from './commands/explain.ts'
 import { report } from './commands/failure.ts'
 import { configOf, type Json, type NodeFlags, nodeFlags, type Run, repeatable } from './commands/flags.ts'
@@ -21,14 +22,25 @@ import { start } from './commands/start.ts'
 import { showStatus } from './commands/status.ts'
 import { type Config, type Flags, loadConfig } from './config.ts'
 import { LOG_LEVELS } from './runtime/telemetry.ts'
-import { GPU_KINDS } from './settings.ts'
+import { ENGINE_KINDS, GPU_KINDS, KV_TYPES } from './settings.ts'
 
 type StartFlags = NodeFlags & {
   readonly model?: string
   readonly validators?: string
   readonly threads?: string
   readonly slots?: string
+  readonly engine?: string
   readonly gpu?: string | true
+  readonly gpuLayers?: string
+  readonly maxVram?: string
+  readonly tensorSplit?: string
+  readonly kvType?: string
+  readonly flashAttention?: string
+  readonly prefixCache?: string
+  readonly keepAlive?: string
+  readonly pinModels?: string
+  readonly modelsMax?: string
+  readonly memoryMax?: string
   readonly logLevel?: string
   readonly embeddingModel?: string
   readonly requireKey?: true
@@ -69,6 +81,7 @@ export function buildProgram(io: Io, run: Run): Command {
     .action((flags: NodeFlags & Json) => run((to) => showStatus(configOf(flags, to), to, flags)))
   addPeers(program, run)
   addGpus(program, run)
+  addDoctor(program, run)
   addModels(program, run)
   addBench(program, run)
   addJob(program.command('job').description('run prompts as jobs'), run)
@@ -88,7 +101,21 @@ function addStart(program: Command, run: Run): void {
     .option('--validators <count>', 'in-process validators of a local swarm, 4 to 13 (default: 4)')
     .option('--threads <count>', 'engine threads (default: cores - 1)')
     .option('--slots <count>', 'sequences decoded together (default: 8)')
+    .option('--engine <kind>', `${ENGINE_KINDS.join(', ')} (default: auto)`)
     .option('--gpu [kind]', `${GPU_KINDS.join(', ')} (default: off; without a kind: auto)`)
+    .option('--gpu-layers <count>', 'layers of a model on the device, or auto (default: auto)')
+    .option('--max-vram <size>', 'device memory that a model may take, e.g. 6GiB (default: what is free)')
+    .option('--tensor-split <shares>', 'share of the layers for each device, e.g. 3,1 (default: by free memory)')
+    .option('--kv-type <type>', `of keys and values: ${KV_TYPES.join(', ')} (default: f16); others cannot check q8_0`)
+    .option('--flash-attention <on|off>', 'others cannot check what was computed without (default: on)')
+    .option('--prefix-cache <count>', 'sequences kept for later prompts with the same beginning (default: 0)')
+    .option(
+      '--keep-alive <time>',
+      'how long an idle model that is loaded on demand stays: 10m, 0, forever (default: 10m)',
+    )
+    .option('--pin-models <true|false>', 'the models of the start stay for ever (default: true)')
+    .option('--models-max <count>', 'models in memory at once (default: 4)')
+    .option('--memory-max <size>', 'estimated memory of all models, e.g. 12GiB (default: 80 % of what is free)')
     .option('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: warn)`)
     .option('--allow-host <name...>', 'further Host headers to accept, e.g. of a reverse proxy')
     .option('--allow-origin <origin...>', 'web origins that may call the API')

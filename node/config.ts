@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { parse as parseToml } from 'smol-toml'
 import { FabricError } from '../core/errors.ts'
 import { type Environment, type Paths, pathsOf } from './paths.ts'
-import { flagOf, SETTINGS, type Setting, type Settings, variableOf } from './settings.ts'
+import { flagOf, NONE, SETTINGS, type Setting, type Settings, variableOf } from './settings.ts'
 
 export type Config = Settings & {
   readonly paths: Paths
@@ -19,6 +19,8 @@ export type ConfigSources = { readonly flags: Flags; readonly env: Environment; 
 export type Explained = {
   readonly key: string
   readonly value: Settings[keyof Settings]
+  /** The value as a line of config.toml has it. */
+  readonly text: string
   /** `flag --port`, `environment CFAB_PORT`, `file <path>` or `default`. */
   readonly source: string
   readonly expected: string
@@ -49,7 +51,18 @@ export function loadConfig(sources: ConfigSources): Config {
     validators: pick('validators'),
     threads: pick('threads'),
     slots: pick('slots'),
+    engine: pick('engine'),
     gpu: pick('gpu'),
+    gpuLayers: pick('gpuLayers'),
+    maxVram: pick('maxVram'),
+    tensorSplit: pick('tensorSplit'),
+    kvType: pick('kvType'),
+    flashAttention: pick('flashAttention'),
+    prefixCache: pick('prefixCache'),
+    keepAlive: pick('keepAlive'),
+    pinModels: pick('pinModels'),
+    modelsMax: pick('modelsMax'),
+    memoryMax: pick('memoryMax'),
     logLevel: pick('logLevel'),
     allowedHosts: pick('allowedHosts'),
     allowedOrigins: pick('allowedOrigins'),
@@ -73,8 +86,17 @@ export function explainConfig(sources: ConfigSources): readonly Explained[] {
         : given.source === 'file'
           ? `file ${paths.configFile}`
           : `${given.source} ${given.key}`
-    return { key: SETTINGS[name].key, value: config[name], source, expected: SETTINGS[name].expected }
+    const { key, expected } = SETTINGS[name]
+    return { key, value: config[name], text: shown(name, config), source, expected }
   })
+}
+
+function shown<Name extends keyof Settings>(name: Name, config: Settings): string {
+  const setting: Setting<Settings[Name]> = SETTINGS[name]
+  const value = config[name]
+  if (setting.show !== undefined) return setting.show(value)
+  if (value === null) return NONE
+  return Array.isArray(value) ? value.join(',') || '-' : String(value)
 }
 
 function settingNames(): readonly (keyof Settings)[] {

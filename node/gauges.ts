@@ -2,14 +2,14 @@
 import type { PeerId } from '../core/ids.ts'
 import { type LogState, nonceKey } from '../core/log/state.ts'
 import type { Coordinator } from './jobs/coordinator.ts'
-import type { ModelRunner } from './jobs/runner.ts'
+import type { ModelPool } from './jobs/pool/model-pool.ts'
 import type { NodeGauges } from './runtime/access.ts'
 
 export type GaugePorts = {
   readonly user: PeerId
   readonly state: () => LogState
   readonly coordinator: Pick<Coordinator, 'openCount'>
-  readonly runner: ModelRunner
+  readonly pool: ModelPool
   readonly rejects: RejectCounts
 }
 
@@ -30,14 +30,15 @@ export class RejectCounts {
   }
 }
 
-export function nodeGauges({ user, state, coordinator, runner, rejects }: GaugePorts): NodeGauges {
+export function nodeGauges({ user, state, coordinator, pool, rejects }: GaugePorts): NodeGauges {
   return {
     openJobs: () => coordinator.openCount,
     jobOfNonce: (nonce) => state().nonces.get(nonceKey(user, nonce)),
     slots: () => ({
-      busy: runner.models.reduce((sum, { running }) => sum + running, 0),
-      total: runner.models.reduce((sum, { loaded }) => sum + (loaded?.slotCount ?? 0), 0),
+      busy: pool.members.reduce((sum, { ready }) => sum + (ready?.running ?? 0), 0),
+      total: pool.members.reduce((sum, { ready }) => sum + (ready?.loaded?.slotCount ?? 0), 0),
     }),
+    engines: () => pool.readings(),
     rejects: () => rejects.all,
   }
 }

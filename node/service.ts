@@ -2,7 +2,7 @@
 import { FabricError } from '../core/errors.ts'
 import { sealAs } from '../core/identity/envelope.ts'
 import type { KeyPair } from '../core/identity/keys.ts'
-import { type AccountId, digestBytes, type JobId, nodeAccount, userAccount } from '../core/ids.ts'
+import { type AccountId, type Digest, digestBytes, type JobId, nodeAccount, userAccount } from '../core/ids.ts'
 import { invariant } from '../core/invariant.ts'
 import type { Job } from '../core/job/job.ts'
 import { EMPTY_ACCOUNT, spendable, unvested } from '../core/ledger/account.ts'
@@ -16,9 +16,11 @@ import type { Coordinator } from './jobs/coordinator.ts'
 import { Custody } from './jobs/custody.ts'
 import { explanationOf } from './jobs/explain.ts'
 import type { NodeModel } from './jobs/model.ts'
+import type { Member } from './jobs/pool/member.ts'
+import type { ModelPool } from './jobs/pool/model-pool.ts'
+import { modelView } from './jobs/pool/views.ts'
 import { quorumView } from './jobs/quorum.ts'
 import { refusalError } from './jobs/refusals.ts'
-import type { ModelRunner } from './jobs/runner.ts'
 import { timelineOf } from './jobs/timeline.ts'
 import { jobView } from './jobs/view.ts'
 import type { LocalKeys } from './local-swarm.ts'
@@ -32,10 +34,12 @@ import type {
   JobRequest,
   JobTimeline,
   JobView,
+  ModelState,
   ModelView,
   PeerView,
   QuorumView,
   Quote,
+  RunningModelView,
   StatusView,
 } from './runtime/app.ts'
 import type { Clock, Ledger, Random, RegionLog, Store, TransferFilter, TransferRow } from './runtime/ports.ts'
@@ -51,18 +55,20 @@ export type ServicePorts = {
   /** Where entries go. */
   readonly writer: Ledger
   readonly store: Store
-  readonly runner: ModelRunner
+  readonly pool: ModelPool
   readonly roster: RosterSnapshot
   readonly clock: Clock
   readonly random: Random
   readonly log: RegionLog
   readonly simulator: Simulator
   readonly version: string
-  readonly hostState: (model: NodeModel) => StatusView['hostState']
 }
 
 const RECENT_COUNT = 10
 const HOUR_MS = 3_600_000
+/** A model that is not in memory is loaded for whoever asks. */
+const ON_DEMAND: ReadonlySet<ModelState> = new Set(['absent', 'waiting', 'unloading'])
+const NEVER = new AbortController().signal
 /** Jobs looked at for the last hour's figures. */
 const STATUS_JOB_COUNT = 500
 
@@ -85,13 +91,16 @@ export class NodeService implements App {
   ready(): { readonly ready: boolean; readonly reason: string } {
     if (this.#stopping) return { ready: false, reason: 'stopping' }
     const state = this.#chatState()
-    return state === 'ready' ? { ready: true, reason: 'ready' } : { ready: false, reason: `compute host ${state}` }
+    const isReady = state === 'ready' || ON_DEMAND.has(state)
+    return isReady ? { ready: true, reason: 'ready' } : { ready: false, reason: `compute host ${state}` }
   }
 
   status(): StatusView {
-    const { keys, ledger, roster, clock, log, version, runner, coordinator } = this.#ports
+    const { keys, ledger, roster, clock, log, version, pool, coordinator } = this.#ports
     const { genesis, swarmId, validators } = ledger.state
     const host = this.#chatState()
+    const loaded = pool.members[0]?.loaded
+    const shown = pool.members.filter(({ isStart, state }) => isStart || state !== 'absent')
     const earning = [keys.node, ...keys.validators].map(({ peer }) => this.account(nodeAccount(peer)))
     return {
       ...{
@@ -105,9 +114,10 @@ export class NodeService implements App {
       startedMs: this.#startedMs,
       log: log.name,
       logNote: 'single point of failure: one database on this machine',
-      engine: runner.models[0]?.loaded?.engineId ?? (host === 'failed' ? 'none' : 'loading'),
+      engine: loaded?.engineId ?? (host === 'failed' ? 'none' : 'loading'),
+      driver: loaded?.driver ?? null,
       hostState: host,
-      models: runner.models.map((model) => this.#modelState(model)),
+      models: shown.map(modelState),
       ...{ validators: validators.keys.length, quorum: validators.quorum },
       account: this.account(userAccount(keys.user.peer)),
       earned: total(nodeAccount(keys.node.peer), earning),
@@ -117,18 +127,26 @@ export class NodeService implements App {
   }
 
   models(): readonly ModelView[] {
-    return this.#ports.runner.models.map(({ entry, loaded }) => {
-      const { id, task, digest, bytes, parameters, contextTokens, dimensions, createdMs } = entry
-      return {
-        ...{ id, task, digest, bytes, parameters, contextTokens, dimensions, createdMs },
-        loaded: loaded !== undefined,
-      }
-    })
+    return this.#ports.pool.members.filter(({ isGone }) => !isGone).map(modelView)
+  }
+
+  running(): Promise<readonly RunningModelView[]> {
+    return this.#ports.pool.running()
+  }
+
+  loadModel(id: string, keepAliveMs: number | null | undefined, signal: AbortSignal): Promise<void> {
+    const { pool } = this.#ports
+    return pool.load(pool.named(id), signal, keepAliveMs)
+  }
+
+  async unloadModel(id: string): Promise<void> {
+    const { pool } = this.#ports
+    await pool.unload(pool.named(id), 'it was asked for')
   }
 
   peers(): readonly PeerView[] {
-    const { roster, keys, ledger, runner } = this.#ports
-    const held = runner.models.filter(({ loaded }) => loaded !== undefined).map(({ entry }) => entry.id)
+    const { roster, keys, ledger, pool } = this.#ports
+    const held = pool.members.filter(({ ready }) => ready !== undefined).map(({ entry }) => entry.id)
     return roster.members.map(({ peer, roles, weight }) => ({
       ...{
         id: peer,
@@ -139,15 +157,16 @@ export class NodeService implements App {
         models: held,
       },
       roles: (['worker', 'validator', 'edge'] as const).filter((role) => (roles & ROLE[role]) !== 0),
-      ineligible: held.length === 0 ? 'its model is not loaded' : null,
+      ineligible: held.length === 0 && !ON_DEMAND.has(this.#chatState()) ? 'its model is not loaded' : null,
     }))
   }
 
   async quote(request: JobRequest): Promise<Quote> {
-    const { ledger, roster } = this.#ports
+    const { ledger, roster, pool } = this.#ports
     // A quote answers what it would cost, also when that is above the budget.
     const { maxBudget: _, ...unlimited } = request
-    const { intent } = await this.#custody.draft(unlimited)
+    const draft = (model: NodeModel) => this.#custody.draft(model, unlimited)
+    const { intent } = await pool.useNamed(request.model, NEVER, draft)
     const { promptTokens, maxTokens, replicas } = intent
     const eligible = roster.members.filter(({ roles }) => (roles & ROLE.worker) !== 0).map(({ peer }) => peer)
     return {
@@ -160,8 +179,13 @@ export class NodeService implements App {
     }
   }
 
-  async submit(request: JobRequest): Promise<JobHandle> {
-    const draft = await this.#custody.draft(request)
+  /** The model stays until the job itself sees to that. */
+  submit(request: JobRequest, signal: AbortSignal): Promise<JobHandle> {
+    return this.#ports.pool.useNamed(request.model, signal, (model) => this.#submitTo(model, request))
+  }
+
+  async #submitTo(model: NodeModel, request: JobRequest): Promise<JobHandle> {
+    const draft = await this.#custody.draft(model, request)
     const earlier = this.#custody.earlier(draft)
     if (earlier !== undefined) return this.#handle(earlier, true)
     return this.submitSigned(this.#custody.sign(draft), draft.payload).catch((error: unknown) => {
@@ -175,11 +199,11 @@ export class NodeService implements App {
 
   async submitSigned(envelope: Uint8Array, payload: Uint8Array): Promise<JobHandle> {
     if (this.#stopping) throw new FabricError('CF_CONTROL_SHUTTING_DOWN')
-    const { coordinator, runner } = this.#ports
+    const { coordinator, pool } = this.#ports
     const { id, repeated } = await coordinator.submit(envelope, payload).catch((error: unknown) => {
       const unknown = error instanceof FabricError && error.code === 'CF_MODEL_UNKNOWN'
       // Before all models are there nobody can say whether one of them is the one that the intent names.
-      throw unknown && runner.starting ? new FabricError('CF_WORKER_STARTING') : error
+      throw unknown && pool.isStarting ? new FabricError('CF_WORKER_STARTING') : error
     })
     return this.#handle(id, repeated)
   }
@@ -193,7 +217,7 @@ export class NodeService implements App {
     const job = this.#ports.coordinator.job(id)
     if (job === undefined) return undefined
     const { modelDigest } = job.intent
-    return jobView(job, this.#ports.runner.find(modelDigest)?.entry.id ?? modelDigest)
+    return jobView(job, this.#nameOf(modelDigest))
   }
 
   jobs(limit: number, beforeMs?: number): readonly JobView[] {
@@ -306,15 +330,12 @@ export class NodeService implements App {
       : { id, promptTokens, repeated, verifiable: isVerifiable(sampling), progress: (signal) => feed.listen(signal) }
   }
 
-  #chatState(): StatusView['hostState'] {
-    const { runner, hostState } = this.#ports
-    const [chat] = runner.models
-    return chat === undefined ? 'failed' : hostState(chat)
+  #nameOf(modelDigest: Digest): string {
+    return this.#ports.pool.members.find(({ entry }) => entry.digest === modelDigest)?.entry.id ?? modelDigest
   }
 
-  #modelState(model: NodeModel): StatusView['models'][number] {
-    const { id, task } = model.entry
-    return { id, task, state: this.#ports.hostState(model), reason: model.failure }
+  #chatState(): ModelState {
+    return this.#ports.pool.members[0]?.state ?? 'failed'
   }
 
   #lastHour(nowMs: number): { readonly settledLastHour: number; readonly refundedLastHour: number } {
@@ -328,6 +349,10 @@ export class NodeService implements App {
   }
 }
 
+function modelState({ entry: { id, task }, state, failure }: Member): StatusView['models'][number] {
+  return { id, task, state, reason: failure?.error.code ?? null }
+}
+
 function firstOf(rows: readonly TransferRow[]): TransferRow {
   const [row] = rows
   invariant(row !== undefined, 'a mint or transfer entry makes a transfer')
@@ -337,7 +362,7 @@ function firstOf(rows: readonly TransferRow[]): TransferRow {
 function idleReason(host: StatusView['hostState'], openJobs: number, members: number): string | null {
   if (openJobs > 0) return null
   if (host === 'failed') return 'the chat model could not be loaded: the log says why'
-  if (host !== 'ready') return `the compute host is ${host}`
+  if (host !== 'ready' && !ON_DEMAND.has(host)) return `the compute host is ${host}`
   return members === 0 ? 'the roster is empty' : 'no jobs: nobody has asked for one'
 }
 

@@ -3,9 +3,14 @@ import { isIP } from 'node:net'
 import { LIMITS } from '../core/limits.ts'
 import { defaultThreads } from './hosts/machine.ts'
 import { LOG_LEVELS, type LogLevel } from './runtime/telemetry.ts'
+import { durationText, parseBytes, parseDurationMs, shares, yesOrNo } from './setting-values.ts'
 
 export const GPU_KINDS = ['off', 'auto', 'cuda', 'vulkan', 'metal'] as const
 export type GpuKind = (typeof GPU_KINDS)[number]
+export const ENGINE_KINDS = ['auto', 'native', 'lockstep'] as const
+export type EngineKind = (typeof ENGINE_KINDS)[number]
+export const KV_TYPES = ['f16', 'q8_0'] as const
+export type KvType = (typeof KV_TYPES)[number]
 
 export type Settings = {
   /** Where the API listens; anything but loopback demands an API key. */
@@ -19,7 +24,29 @@ export type Settings = {
   readonly threads: number
   /** Sequences that the engine decodes together. */
   readonly slots: number
+  /** What drives llama.cpp; one that is named and cannot be had is refused. */
+  readonly engine: EngineKind
   readonly gpu: GpuKind
+  /** Layers of the model on the device; `auto`: as many as fit. */
+  readonly gpuLayers: number | 'auto'
+  /** Memory of the device that one model may take, bytes; null: what is free. */
+  readonly maxVram: number | null
+  /** Share of the layers for each device; empty: by free memory. */
+  readonly tensorSplit: readonly number[]
+  /** Of keys and values in memory. With anything but f16 other nodes compute other logits: they cannot check the jobs of this one. */
+  readonly kvType: KvType
+  /** Other nodes have it on: without it they cannot check the jobs of this one. */
+  readonly flashAttention: boolean
+  /** Sequences of each model that are kept for later prompts of the same account with the same beginning. */
+  readonly prefixCache: number
+  /** How long a model that was loaded on demand stays without a job, milliseconds; null: for ever. */
+  readonly keepAlive: number | null
+  /** Whether the models that are loaded at the start stay for ever, whatever `keepAlive` says. */
+  readonly pinModels: boolean
+  /** Models in memory at once. */
+  readonly modelsMax: number
+  /** Estimated memory of all models together, bytes; null: most of what is free when the node starts. */
+  readonly memoryMax: number | null
   readonly logLevel: LogLevel
   readonly allowedHosts: readonly string[]
   readonly allowedOrigins: readonly string[]
@@ -41,15 +68,22 @@ export type Setting<T> = {
   readonly expected: string
   readonly fallback: T
   readonly parse: (text: string) => T | undefined
+  /** As `parse` would read it; absent where the value says it itself. */
+  readonly show?: (value: T) => string
 }
 
 const VALIDATORS_MIN = 4
 const LIST_ITEMS_MAX = 64
 /** The waiting line of the engine has a place for every replica of so many. */
 export const OPEN_JOBS_MAX = 256
+const LAYERS_MAX = 999
+/** Each is a sequence's worth of memory. */
+const PREFIX_CACHE_MAX = 64
+const MODELS_MAX = 64
 const HOST_NAME = /^[a-z0-9.[\]:_-]{1,260}$/
 const MODEL_ID = /^[\w.:/@-]{1,128}$/
 export const NONE = 'none'
+export const FOREVER = 'forever'
 
 export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
   host: {
@@ -71,6 +105,46 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
   gpu: {
     ...{ key: 'gpu', expected: GPU_KINDS.join(', '), fallback: 'off' },
     parse: (text) => GPU_KINDS.find((kind) => kind === text),
+  },
+  engine: {
+    ...{ key: 'engine', expected: ENGINE_KINDS.join(', '), fallback: 'auto' },
+    parse: (text) => ENGINE_KINDS.find((kind) => kind === text),
+  },
+  gpuLayers: {
+    ...{ key: 'gpu_layers', expected: `0 to ${LAYERS_MAX}, or auto`, fallback: 'auto' },
+    parse: (text) => (text === 'auto' ? text : whole(0, LAYERS_MAX)(text)),
+  },
+  maxVram: {
+    ...{ key: 'max_vram', expected: `a size such as 6GiB, or ${NONE}`, fallback: null },
+    parse: (text) => (text === NONE ? null : parseBytes(text)),
+  },
+  tensorSplit: { key: 'tensor_split', expected: 'shares such as 3,1', fallback: [], parse: shares },
+  kvType: {
+    ...{ key: 'kv_type', expected: KV_TYPES.join(', '), fallback: 'f16' },
+    parse: (text) => KV_TYPES.find((type) => type === text),
+  },
+  flashAttention: {
+    ...{ key: 'flash_attention', expected: 'on or off', fallback: true },
+    parse: (text) => (text === 'on' ? true : text === 'off' ? false : yesOrNo(text)),
+  },
+  prefixCache: {
+    ...{ key: 'prefix_cache', expected: `0 to ${PREFIX_CACHE_MAX}`, fallback: 0 },
+    parse: whole(0, PREFIX_CACHE_MAX),
+  },
+  keepAlive: {
+    ...{ key: 'keep_alive', expected: 'a time such as 10m, 0, or forever', fallback: 600_000 },
+    parse: (text) => (text === FOREVER ? null : parseDurationMs(text)),
+    show: (ms) => (ms === null ? FOREVER : durationText(ms)),
+  },
+  pinModels: { key: 'pin_models', expected: 'true or false', fallback: true, parse: yesOrNo },
+  modelsMax: {
+    ...{ key: 'models_max', expected: `1 to ${MODELS_MAX}`, fallback: 4 },
+    parse: whole(1, MODELS_MAX),
+  },
+  memoryMax: {
+    ...{ key: 'memory_max', expected: 'a size such as 12GiB, or auto', fallback: null },
+    parse: (text) => (text === 'auto' ? null : parseBytes(text)),
+    show: (bytes) => (bytes === null ? 'auto' : String(bytes)),
   },
   logLevel: {
     ...{ key: 'log_level', expected: LOG_LEVELS.join(', '), fallback: 'warn' },
@@ -100,20 +174,16 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
   metrics: { key: 'metrics', expected: 'true or false', fallback: true, parse: yesOrNo },
 }
 
-export function flagOf({ key }: Setting<unknown>): string {
+export function flagOf({ key }: Pick<Setting<unknown>, 'key'>): string {
   return `--${key.replaceAll('_', '-')}`
 }
 
-export function variableOf({ key }: Setting<unknown>): string {
+export function variableOf({ key }: Pick<Setting<unknown>, 'key'>): string {
   return `CFAB_${key.toUpperCase()}`
 }
 
 function modelId(text: string): string | undefined {
   return MODEL_ID.test(text) ? text : undefined
-}
-
-function yesOrNo(text: string): boolean | undefined {
-  return text === 'true' ? true : text === 'false' ? false : undefined
 }
 
 function whole(min: number, max: number): (text: string) => number | undefined {

@@ -32,6 +32,8 @@ export type BenchRow = {
   readonly parameters: string
   readonly backend: string
   readonly threads: number
+  /** What drives the libraries: `native` or `lockstep`. */
+  readonly driver: string
   /** Layers on a GPU: all or none. */
   readonly ngl: number
   readonly test: string
@@ -192,20 +194,33 @@ function secondsSince(startNs: bigint): number {
 function rowOf(
   entry: CatalogueEntry,
   config: Config,
-  { engineId }: LoadedModel,
+  { engineId, driver }: LoadedModel,
   test: string,
   speeds: readonly number[],
 ): BenchRow {
   const { id, bytes, parameters } = entry
-  const backend = /\b(?:cpu|cuda|vulkan|metal)\b/.exec(engineId)?.[0] ?? 'cpu'
+  // A device's engine names the processor's part too.
+  const backend = /\b(?:cuda|vulkan|metal)\b/.exec(engineId)?.[0] ?? 'cpu'
   const ngl = backend === 'cpu' ? 0 : GPU_LAYERS_ALL
-  return { model: id, bytes, parameters, backend, threads: config.threads, ngl, test, speeds }
+  return { model: id, bytes, parameters, backend, threads: config.threads, driver: driver.kind, ngl, test, speeds }
 }
 
 export function tableOf(rows: readonly BenchRow[], format: BenchOptions['output']): string {
-  const plain = rows.map(({ model, bytes, parameters, backend, threads, ngl, test, speeds }) => {
+  const plain = rows.map(({ model, bytes, parameters, backend, threads, driver, ngl, test, speeds }) => {
     const { mean, deviation } = spreadOf(speeds)
-    return { model, bytes, parameters, backend, threads, ngl, test, mean, deviation, repetitions: speeds.length }
+    return {
+      model,
+      bytes,
+      parameters,
+      backend,
+      threads,
+      driver,
+      ngl,
+      test,
+      mean,
+      deviation,
+      repetitions: speeds.length,
+    }
   })
   switch (format) {
     case 'json':
@@ -217,10 +232,10 @@ export function tableOf(rows: readonly BenchRow[], format: BenchOptions['output'
         .map((cells) => `${cells.join(',')}\n`)
         .join('')
     case 'md': {
-      const head = ['model', 'size', 'params', 'backend', 'threads', 'ngl', 'test', 't/s']
+      const head = ['model', 'size', 'params', 'backend', 'threads', 'driver', 'ngl', 'test', 't/s']
       const lines = plain.map((row) => [
         ...[row.model, `${(row.bytes / MIB).toFixed(2)} MiB`, row.parameters, row.backend.toUpperCase()],
-        ...[String(row.threads), String(row.ngl), row.test],
+        ...[String(row.threads), row.driver, String(row.ngl), row.test],
         `${row.mean.toFixed(2)} ± ${row.deviation.toFixed(2)}`,
       ])
       return markdown(head, lines)

@@ -2,7 +2,6 @@
 import type { Command } from 'commander'
 import { type ConfigSources, explainConfig, loadConfig } from '../config.ts'
 import { pathsOf } from '../paths.ts'
-import type { Settings } from '../settings.ts'
 import { type Json, type NodeFlags, nodeFlags, type Run } from './flags.ts'
 import type { Io } from './io.ts'
 import { columns, json } from './print.ts'
@@ -34,16 +33,10 @@ function showConfig(flags: NodeFlags & Json, io: Io): number {
     io.out(json({ file: paths.configFile, data: paths.data, warnings, settings }))
     return 0
   }
-  const rows = settings.map(({ key, value, source, expected }) => [key, valueText(value), source, expected])
+  const rows = settings.map(({ key, text, source, expected }) => [key, text, source, expected])
   io.out(columns([['SETTING', 'VALUE', 'FROM', 'ALLOWED'], ...rows]))
   for (const warning of warnings) io.err(`warning: ${warning}\n`)
   return 0
-}
-
-/** As a line of config.toml would have it, but for `none`, which is null elsewhere. */
-function valueText(value: Settings[keyof Settings]): string {
-  if (value === null) return 'none'
-  return typeof value === 'object' ? value.join(',') || '-' : String(value)
 }
 
 function sourcesOf({ home, host, port }: NodeFlags, io: Io): ConfigSources {

@@ -20,6 +20,7 @@ const HINTS: { readonly [Code in ErrorCode]?: string } = {
   CF_LEDGER_INSUFFICIENT_CREDIT:
     'see `cfab-node credits balance`; in a local swarm `cfab-node credits mint me 100` adds some',
   CF_MODEL_UNKNOWN: '`cfab-node models ls` lists the models of this node and those that it could pull',
+  CF_MODEL_IN_USE: '`cfab-node models ps` shows its jobs; unload it when they have ended',
   CF_MODEL_LOAD_FAILED: '`cfab-node gpus` shows what can run models here; `cfab-node models verify` checks the files',
   CF_MODEL_SOURCE_UNREACHABLE:
     'check the connection, HTTPS_PROXY and HF_ENDPOINT; or copy the file here and pull its path',

@@ -1,5 +1,5 @@
 /** `cfab-node models`: which models this node has and could have, and how it gets them. Needs no running node. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { ERRORS, FabricError } from '../../core/errors.ts'
 import { CATALOGUE, findModel } from '../../models/catalogue.ts'
 import { withLock } from '../../models/fetch/lock.ts'
@@ -7,17 +7,24 @@ import { discardPart } from '../../models/fetch/part.ts'
 import { type Pulled, pullModel } from '../../models/fetch/pull.ts'
 import { installedModels, isModelId, lockPath, partPath, removeInstalled } from '../../models/installed.ts'
 import { verifyModelFile } from '../../models/model-file.ts'
+import type { Pooling } from '../../models/onnx-signature.ts'
 import { type Verdict, verdictOf, verifyInstalled } from '../../models/verify.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../runtime/system.ts'
 import { configOf, type Json, type NodeFlags, type Run } from './flags.ts'
 import type { Io } from './io.ts'
 import { humanBytes, type ModelRow, modelRows, modelTable } from './models-list.ts'
+import { addRunningModels } from './models-running.ts'
 import { columns, json, plainText } from './print.ts'
 import { showProgress } from './progress.ts'
 
 type HomeFlags = Pick<NodeFlags, 'home'> & Json
-type PullFlags = HomeFlags & { readonly as?: string; readonly sha256?: string }
+type PullFlags = HomeFlags & {
+  readonly as?: string
+  readonly sha256?: string
+  readonly tokenizer?: string
+  readonly pooling?: Pooling
+}
 
 const EXIT_INTERRUPTED = 130
 const LOCK_MS = 250
@@ -30,7 +37,7 @@ const TRUST = {
 export function addModels(program: Command, run: Run): void {
   const models = program
     .command('models')
-    .description('list, pull, remove and verify models; no running node is needed')
+    .description('list, pull, remove and verify models; see and change which a running node has in memory')
   const home = (command: Command): Command =>
     command.option('--home <folder>', 'node folder').option('--json', 'as JSON')
   home(models.command('ls'))
@@ -41,6 +48,10 @@ export function addModels(program: Command, run: Run): void {
     .argument('<model>', 'catalogue id, hf:org/repo/file.gguf[@revision], https address, or path of a file')
     .option('--as <id>', 'id to install it under')
     .option('--sha256 <hex>', 'refuse a file with another digest')
+    .option('--tokenizer <source>', 'vocabulary of an ONNX encoder (default: tokenizer.json where hubs keep it)')
+    .addOption(
+      new Option('--pooling <how>', 'of an ONNX encoder that gives one vector for each token').choices(['mean', 'cls']),
+    )
     .action((model: string, flags: PullFlags) => run((io) => pull(model, flags, configOf(flags, io), io)))
   home(models.command('rm'))
     .description('remove a pulled model, or what has arrived of one')
@@ -50,6 +61,7 @@ export function addModels(program: Command, run: Run): void {
     .description('read model files again and compare their digests')
     .argument('[id]', 'only this one')
     .action((id: string | undefined, flags: HomeFlags) => run((io) => verify(id, flags, configOf(flags, io), io)))
+  addRunningModels(models, run)
 }
 
 async function listModels(options: Json, config: Config, io: Io): Promise<number> {
@@ -76,7 +88,7 @@ function jsonPulled({ manifest, isNew }: Pulled) {
 }
 
 async function pull(model: string, flags: PullFlags, config: Config, io: Io): Promise<number> {
-  const { as, sha256 } = flags
+  const { as, sha256, tokenizer, pooling } = flags
   const stop = new AbortController()
   const unlisten = io.onStop(() => stop.abort(new Error('interrupted')))
   const progress = showProgress(io)
@@ -84,6 +96,8 @@ async function pull(model: string, flags: PullFlags, config: Config, io: Io): Pr
     model,
     ...(as === undefined ? {} : { as }),
     ...(sha256 === undefined ? {} : { digest: sha256.toLowerCase() }),
+    ...(tokenizer === undefined ? {} : { tokenizer }),
+    ...(pooling === undefined ? {} : { pooling }),
   }
   const options = { folder: config.paths.models, env: io.env, cwd: io.cwd }
   try {
@@ -102,12 +116,12 @@ async function pull(model: string, flags: PullFlags, config: Config, io: Io): Pr
 }
 
 function pulledText({ manifest, isNew }: Pulled, home: string | undefined): string {
-  const { id, bytes, parameters, quantisation, digest, trust } = manifest
+  const { id, task, bytes, parameters, quantisation, digest, trust } = manifest
   const verb = isNew ? 'installed' : 'is already installed:'
   return plainText(`${id} ${verb} ${parameters} ${quantisation}, ${humanBytes(bytes)}
 sha256 ${digest}
 ${TRUST[trust]}
-serve it: cfab-node start --model ${id}${home === undefined ? '' : ` --home ${home}`}
+serve it: cfab-node start --${task === 'chat' ? 'model' : 'embedding-model'} ${id}${home === undefined ? '' : ` --home ${home}`}
 `)
 }
 

@@ -21,6 +21,7 @@ export function statusText(status: unknown): string {
   const swarm = member(status, 'local') === true ? `${at('swarm')} (local)` : at('swarm')
   const ready =
     member(status, 'ready') === true ? at('host_state') : `${at('host_state')}, not ready: ${at('ready_reason')}`
+  const reason = textAt(status, 'driver_reason').replace(/^-$/, '')
   const node = section('Node', [
     ['version', at('version')],
     ['node', at('node')],
@@ -28,6 +29,7 @@ export function statusText(status: unknown): string {
     ['swarm', swarm],
     ['region', at('region')],
     ['engine', `${at('engine')} (${ready})`],
+    ['driver', `${at('driver')}${reason === '' ? '' : ` (${reason})`}`],
     ...listAt(status, 'models').map(modelRow),
     ['quorum', `${at('quorum')} of ${at('validators')} validators`],
     ['log', `${at('log')}${at('log_note') === '-' || at('log_note') === '' ? '' : ` (${at('log_note')})`}`],

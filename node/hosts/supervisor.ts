@@ -28,7 +28,12 @@ export type HostEvent =
   | { readonly type: 'host_silent'; readonly pid: number; readonly silenceMs: number }
   | { readonly type: 'host_not_restarted'; readonly attempt: number; readonly code: string }
 
-export type HostPorts = { readonly clock: Clock; readonly onEvent: (event: HostEvent) => void }
+export type HostPorts = {
+  readonly clock: Clock
+  readonly onEvent: (event: HostEvent) => void
+  /** What hosts have found out of files and libraries, so that later ones need not: shared by all of a daemon. */
+  readonly findings?: Map<string, string>
+}
 
 const NS_PER_MS = 1_000_000n
 /** Hosts that a first load may cost: with the pauses between them some ten seconds. */
@@ -79,6 +84,8 @@ export class HostSupervisor {
     this.#refuseClosed()
     if (epoch !== this.#epoch) throw new FabricError('CF_WORKER_HOST_LOST')
     this.#request = request
+    // What is known of another file says nothing of this one, and all of the libraries.
+    this.#verified = this.#ports.findings?.get(request.path) ?? this.#ports.findings?.get(request.format) ?? ''
     return this.#firstUp(epoch, request)
   }
 
@@ -168,6 +175,7 @@ export class HostSupervisor {
     if (loaded === LATE)
       throw new FabricError('CF_MODEL_LOAD_FAILED', { reason: 'deadline', loadMs: this.#options.loadMs })
     this.#verified = loaded.verified
+    for (const name of [request.path, request.format]) this.#ports.findings?.set(name, loaded.verified)
     return loaded.model
   }
 

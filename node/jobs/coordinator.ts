@@ -49,6 +49,10 @@ export type CoordinatorPorts = {
   readonly misbehaved: (peer: PeerId, reason: string) => void
   /** Absent: every generation begins with its order. */
   readonly preparations?: Preparations
+  /** Brings a model into memory; absent: the models of this node are always there. @throws FabricError as ModelRunner.use */
+  readonly summon?: (modelDigest: Digest) => Promise<void>
+  /** Keeps a model in memory until what it returns is called. */
+  readonly engage?: (modelDigest: Digest) => () => void
 }
 
 export type CoordinatorOptions = LoopOptions & {
@@ -65,6 +69,8 @@ export class Coordinator {
   readonly #voting: Voting
   readonly #execution: Execution
   readonly #settler: Settler
+  /** Of jobs that may still need their model: they let go of it. */
+  readonly #engaged = new Map<JobId, () => void>()
   readonly feeds: FeedShelf
 
   constructor(options: CoordinatorOptions, ports: CoordinatorPorts) {
@@ -82,6 +88,8 @@ export class Coordinator {
         if (isStopped(after) && !isStopped(before)) this.#execution.halt(after.id)
         if (after.phase === 'settled') this.#execution.forget(after.id)
         if (BEFORE_OUTPUT.has(after.phase)) return
+        this.#engaged.get(after.id)?.()
+        this.#engaged.delete(after.id)
         ports.preparations?.drop(after.id)
         this.#execution.recall(after.id)
       },
@@ -99,6 +107,7 @@ export class Coordinator {
       const job = parseJob(bytes)
       const streamed = 'streamed' in job ? (job.streamed ?? undefined) : undefined
       this.feeds.open(job.id, job.intent.maxTokens, streamed)
+      this.#engage(job)
       this.#loop.adopt(job)
     }
     return this.#loop.run()
@@ -137,7 +146,7 @@ export class Coordinator {
     const { value: intent, signer, body } = opened.value
     const fault = intentFault(intent)
     if (fault !== undefined) throw new FabricError('CF_JOB_INVALID', { field: fault })
-    const model = facts(intent.modelDigest)
+    const model = facts(intent.modelDigest) ?? (await this.#summoned(intent.modelDigest))
     if (model === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
     if (!isModelFor(intent, model)) throw new FabricError('CF_MODEL_UNSUPPORTED', { task: intent.task })
     const words = payloadCodec.decode(payload)
@@ -147,8 +156,10 @@ export class Coordinator {
     const id = jobIdOf(state().swarmId, body)
     try {
       // In a swarm of one process its worker is here whoever is drawn.
-      if (state().genesis.local && this.#canPay(signer, intent))
-        this.#ports.preparations?.begin({ jobId: id, intent, payload: words.value, workers: [this.#ports.key.peer] })
+      if (state().genesis.local && this.#canPay(signer, intent)) {
+        const workers = [this.#ports.key.peer]
+        this.#ports.preparations?.begin({ jobId: id, user: signer, intent, payload: words.value, workers })
+      }
       let job: Job | undefined
       const applied = await this.#ports.ledger.append('hold', envelope, (entry) => {
         job = this.#admitted(id, signer, intent, envelope, entry)
@@ -166,6 +177,16 @@ export class Coordinator {
     }
   }
 
+  async #summoned(modelDigest: Digest): Promise<ModelFacts | undefined> {
+    await this.#ports.summon?.(modelDigest)
+    return this.#ports.facts(modelDigest)
+  }
+
+  #engage({ id, phase, intent }: Job): void {
+    const { engage } = this.#ports
+    if (engage !== undefined && BEFORE_OUTPUT.has(phase)) this.#engaged.set(id, engage(intent.modelDigest))
+  }
+
   #canPay(user: UserId, intent: Intent): boolean {
     const { state, clock } = this.#ports
     const account = state().accounts.get(userAccount(user))
@@ -175,13 +196,15 @@ export class Coordinator {
   }
 
   /** What is left until the first token is for the disk and the validators, and the engine need not wait for those. */
-  #begin({ id, intent, draw }: Job, payload: Payload): void {
-    this.#ports.preparations?.begin({ jobId: id, intent, payload, workers: draw.ranked.slice(0, intent.replicas) })
+  #begin({ id, user, intent, draw }: Job, payload: Payload): void {
+    const workers = draw.ranked.slice(0, intent.replicas)
+    this.#ports.preparations?.begin({ jobId: id, user, intent, payload, workers })
   }
 
   #adopt(job: Job): void {
     this.feeds.open(job.id, job.intent.maxTokens)
     this.feeds.admitted(job, this.#ports.clock.nowMs())
+    this.#engage(job)
     this.#loop.adopt(job)
   }
 

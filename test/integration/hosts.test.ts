@@ -6,7 +6,7 @@ import { copyFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { GenerateRequest, TokenBatch } from '../../models/backend.ts'
+import type { GenerateRequest, LoadedModel, TokenBatch } from '../../models/backend.ts'
 import type { HostBackend } from '../../node/hosts/host-backend.ts'
 import type { HostState } from '../../node/hosts/supervisor.ts'
 import { type Answer, answerOf, GREEDY, LLAMA, NEVER, promptOf } from '../support/ask-backend.ts'
@@ -28,12 +28,10 @@ async function requestOf(backend: HostBackend, content: string, maxTokens = 64):
   return { promptIds, sampling: GREEDY, seed: new Uint8Array(32), maxTokens, stop: [] }
 }
 
-/** A request that runs to its length: hot enough never to find the end. */
-async function endless(backend: HostBackend): Promise<GenerateRequest> {
-  return {
-    ...(await requestOf(backend, 'Tell me a story.', 900)),
-    sampling: { ...LLAMA, temperature: 2, seed: 7 },
-  }
+/** A request that runs to its length: the tokens that would end it are forbidden. */
+async function endless(backend: HostBackend, { stopIds }: LoadedModel): Promise<GenerateRequest> {
+  const logitBias = stopIds.map((id) => [id, -100] as const)
+  return { ...(await requestOf(backend, 'Tell me a story.', 900)), sampling: { ...LLAMA, logitBias } }
 }
 
 async function ask(backend: HostBackend, content: string): Promise<Answer> {
@@ -73,9 +71,9 @@ for (const signal of ['SIGKILL', 'SIGABRT', 'SIGSEGV'] as const) {
     `a host that ends by ${signal} fails what ran on it, and the same backend answers again`,
     within(20_000, async () => {
       const { backend, events } = createHost(SETTINGS)
-      await backend.load(TINY_LOAD)
+      const model = await backend.load(TINY_LOAD)
       const pid = backend.pid ?? 0
-      const request = await endless(backend)
+      const request = await endless(backend, model)
       const running = [1, 2, 3, 4, 5, 6].map(() => codeOf(answerOf(backend.generate(request, NEVER))))
       await wait(30)
       process.kill(pid, signal)
@@ -97,8 +95,8 @@ test(
   'a stopped host is noticed by its silence, killed and replaced',
   within(20_000, async () => {
     const { backend, events } = createHost({ ...SETTINGS, silenceMs: 400 })
-    await backend.load(TINY_LOAD)
-    const request = await endless(backend)
+    const model = await backend.load(TINY_LOAD)
+    const request = await endless(backend, model)
     const running = codeOf(answerOf(backend.generate(request, NEVER)))
     await wait(20)
     process.kill(backend.pid ?? 0, 'SIGSTOP')
@@ -171,8 +169,8 @@ test(
   'loading another model ends what runs as aborted, and a file that fails leaves none',
   within(30_000, async () => {
     const { backend } = createHost(SETTINGS)
-    await backend.load(TINY_LOAD)
-    const request = await endless(backend)
+    const model = await backend.load(TINY_LOAD)
+    const request = await endless(backend, model)
     const running: TokenBatch[] = []
     const done = (async () => {
       for await (const batch of backend.generate(request, NEVER)) running.push(batch)

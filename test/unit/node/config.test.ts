@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import { FabricError } from '../../../core/errors.ts'
 import { apiAddress, explainConfig, type Flags, loadConfig, nearest } from '../../../node/config.ts'
 import { type Environment, pathsOf } from '../../../node/paths.ts'
+import { durationText } from '../../../node/setting-values.ts'
 import { flagOf, SETTINGS, variableOf } from '../../../node/settings.ts'
 import { runCommand } from '../../support/cli.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
@@ -77,7 +78,18 @@ test('every setting refuses what it cannot mean', () => {
     validators: ['3', '14', ''],
     threads: ['0', '-1', '9999'],
     slots: ['0', '257'],
+    engine: ['fast', 'Native', ''],
     gpu: ['yes', 'CUDA', ''],
+    gpuLayers: ['-1', 'all', '1000', '1.5', ''],
+    maxVram: ['0', '-1', '6 GiB', '6gib', '1e9', 'auto', ''],
+    tensorSplit: ['0,0', '-1,1', '1;2', 'a', '1,', ''],
+    kvType: ['q4_0', 'F16', ''],
+    flashAttention: ['auto', 'ON', ''],
+    prefixCache: ['-1', '65', ''],
+    keepAlive: ['10', '-1s', '1w', '1.5h', '32d', 'never', ''],
+    pinModels: ['yes', ''],
+    modelsMax: ['0', '65', 'none', ''],
+    memoryMax: ['0', '80%', '12 GiB', 'none', ''],
     logLevel: ['loud', ''],
     embeddingModel: ['', 'a b'],
     requireKey: ['', 'yes', 'TRUE', '1'],
@@ -92,6 +104,18 @@ test('every setting refuses what it cannot mean', () => {
     for (const value of values)
       assert.is(faultOf(() => load(home, { [name]: value }))['source'], 'flag', `${name} ${value}`)
   }
+})
+
+test('sizes, times and shares are read with their units', () => {
+  const home = homeWith('memory_max = "12GiB"\nkeep_alive = 0\ntensor_split = [3, 1]\nflash_attention = false\n')
+  const config = load(home, { maxVram: '1.5GB', gpuLayers: '20', kvType: 'q8_0', engine: 'lockstep' })
+  assert.equal([config.memoryMax, config.maxVram, config.keepAlive], [12 * 2 ** 30, 1_500_000_000, 0])
+  assert.equal([config.tensorSplit, config.flashAttention, config.gpuLayers], [[3, 1], false, 20])
+  assert.equal([config.kvType, config.engine], ['q8_0', 'lockstep'])
+  const times = ['90s', '10m', '2h', 'forever', '500ms'].map((keepAlive) => load(homeWith(), { keepAlive }).keepAlive)
+  assert.equal(times, [90_000, 600_000, 7_200_000, null, 500])
+  assert.equal([0, 500, 90_000, 600_000, 7_200_000].map(durationText), ['0', '500ms', '90s', '10m', '2h'])
+  assert.equal([load(homeWith()).memoryMax, load(homeWith(), { memoryMax: '4096' }).memoryMax], [null, 4_096])
 })
 
 test('a misspelt key is refused with the one that was meant, and one that is like none without', () => {

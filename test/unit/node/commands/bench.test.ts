@@ -7,7 +7,8 @@ import { tempFolder } from '../../../support/temp-folder.ts'
 import { within } from '../../../support/within.ts'
 
 const ROW: BenchRow = {
-  ...{ model: 'cfab-tiny', bytes: 2_564_096, parameters: '2.4M', backend: 'cpu', threads: 1, ngl: 0, test: 'tg128' },
+  ...{ model: 'cfab-tiny', bytes: 2_564_096, parameters: '2.4M', backend: 'cpu', threads: 1, driver: 'native' },
+  ...{ ngl: 0, test: 'tg128' },
   speeds: [90, 100, 110],
 }
 
@@ -18,8 +19,8 @@ test('the markdown table has the customary columns, mean and standard deviation'
       .split('|')
       .slice(1, -1)
       .map((cell) => cell.trim())
-  assert.equal(cells(head), ['model', 'size', 'params', 'backend', 'threads', 'ngl', 'test', 't/s'])
-  assert.equal(cells(line), ['cfab-tiny', '2.45 MiB', '2.4M', 'CPU', '1', '0', 'tg128', '100.00 ± 10.00'])
+  assert.equal(cells(head), ['model', 'size', 'params', 'backend', 'threads', 'driver', 'ngl', 'test', 't/s'])
+  assert.equal(cells(line), ['cfab-tiny', '2.45 MiB', '2.4M', 'CPU', '1', 'native', '0', 'tg128', '100.00 ± 10.00'])
 })
 
 test('json, jsonl and csv say the same', () => {
