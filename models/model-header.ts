@@ -41,10 +41,11 @@ async function readHeader(path: string): Promise<GgufFileInfo> {
   })
 }
 
-/** llama.cpp ends the process over two tokens of one text; it gives empty ones names of their own. */
+/** llama.cpp ends the process over two tokens of one text, read up to a zero; it gives empty ones names of their own. */
 function hasTwins(info: GgufFileInfo): boolean {
+  const texts = tokensOf(info).map((token) => String(token).split('\0', 1).join(''))
   // Bytes that are no character are all read as the same one.
-  const named = tokensOf(info).filter((token) => token !== '' && !String(token).includes('\ufffd'))
+  const named = texts.filter((text) => text !== '' && !text.includes('\ufffd'))
   return new Set(named).size < named.length
 }
 

@@ -2,7 +2,7 @@
 import { basename, join } from 'node:path'
 import { FabricError } from '../../core/errors.ts'
 import { loadEngineAddon } from '../../native/engine.ts'
-import type { LoadRequest } from '../backend.ts'
+import type { Driver, LoadRequest } from '../backend.ts'
 import { hostEmbedder } from '../embed-hosted.ts'
 import type { Hosted, Send } from '../hosted.ts'
 import type { hostLlama } from '../llama-hosted.ts'
@@ -10,7 +10,7 @@ import { type ModelFile, verifyModelFile } from '../model-file.ts'
 import { parseEngineAddon } from './addon.ts'
 import { openNativeEncoder } from './encoder.ts'
 import { hostNative } from './hosted.ts'
-import { defaultsProblem, type Library, pathsOf, pinProblem, readLibraries } from './libraries.ts'
+import { defaultsProblem, engineIdOf, type Library, pathsOf, pinProblem, readLibraries } from './libraries.ts'
 import { loadNative, openNative, type ReadyLibraries } from './open.ts'
 import { type Found, findLibraries, tryOpen } from './probe.ts'
 
@@ -59,8 +59,26 @@ async function hostReady(request: LoadRequest, ready: ReadyLibraries, file: Mode
     : hostEmbedder(await openNativeEncoder(request, native, JSON.stringify(kept)), send)
 }
 
+/** What would run a model here; '' where it cannot be named without loading one. */
+export type ChosenDriver = { readonly driver: Driver; readonly engineId: string; readonly libraryCount: number }
+
+/**
+ * Chooses as a host would, for people who ask before they load anything.
+ *
+ * @throws FabricError CF_MODEL_LOAD_FAILED `device_absent`
+ */
+export async function chooseDriver(gpu: LoadRequest['gpu']): Promise<ChosenDriver> {
+  const ready = await prepare({ gpu }, undefined)
+  if (typeof ready === 'string') return { driver: { kind: 'lockstep', reason: ready }, engineId: '', libraryCount: 0 }
+  const { libraries, found } = ready
+  const engineId = engineIdOf(libraries, found.version)
+  return { driver: { kind: 'native', reason: '' }, engineId, libraryCount: libraries.length }
+}
+
+type Wanted = Pick<LoadRequest, 'gpu' | 'libraries'>
+
 /** @returns why the native engine cannot be used, as a clause, where it cannot */
-async function prepare(request: LoadRequest, kept: Kept | undefined): Promise<ReadyLibraries | string> {
+async function prepare(request: Wanted, kept: Kept | undefined): Promise<ReadyLibraries | string> {
   const loaded = loadEngineAddon()
   if ('reason' in loaded) return loaded.reason
   const addon = parseEngineAddon(loaded.addon)
@@ -83,7 +101,7 @@ async function prepare(request: LoadRequest, kept: Kept | undefined): Promise<Re
   return { addon, paths, libraries, found }
 }
 
-function filesOf({ libraries }: LoadRequest, found: Found): readonly string[] {
+function filesOf({ libraries }: Wanted, found: Found): readonly string[] {
   return libraries === undefined ? found.files : found.files.map((file) => join(libraries, basename(file)))
 }
 

@@ -5,8 +5,14 @@ import { ALIASES, codeOnly, importsOf, read, resolveImport, type Source, sources
 
 const CODE = '{bin,core,native,models,node,bench,scripts,test,examples}/**/*.{ts,js,mjs}'
 /** Files that something outside the code starts or reads. */
-/** What applications import, the command line, and the programs of the compute host and its thread. */
-const ENTRIES = ['core/index.ts', 'node/main.ts', 'models/host.ts', 'models/onnx-worker.ts']
+/** What applications import, the command line, and the programs of the compute host, its thread and its probe. */
+const ENTRIES = [
+  'core/index.ts',
+  'node/main.ts',
+  'models/host.ts',
+  'models/onnx-worker.ts',
+  'models/native/probe-child.ts',
+]
 /** This file names what it looks for. */
 const SELF = 'test/tidy/files.test.ts'
 

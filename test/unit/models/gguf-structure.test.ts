@@ -37,8 +37,7 @@ test(
     const random = seededRandom(testSeed())
     const lengths = [0, 1, 3, 4, 7, 8, 23, 24, 31, HEADER.length]
     for (let count = 0; count < 150; count++) lengths.push(random.below(HEADER.length))
-    for (const length of lengths)
-      assert.is(await faultOf(WHOLE.subarray(0, length)), 'header_invalid', `${length}`)
+    for (const length of lengths) assert.is(await faultOf(WHOLE.subarray(0, length)), 'header_invalid', `${length}`)
   }),
 )
 
