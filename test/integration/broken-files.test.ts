@@ -19,7 +19,7 @@ import { within } from '../support/within.ts'
 
 const WHOLE = readFileSync(TINY_LOAD.path)
 const DRIVER = hasNativeEngine() ? 'native' : 'lockstep'
-const VARIANTS = 12
+const VARIANTS = 8
 /** Eight hosts may die of one file, with pauses between them. */
 const LOAD_MS_MAX = 30_000
 /** Enough for what a runtime reserves and does not use, and for the model as it is. */

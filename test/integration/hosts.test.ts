@@ -252,4 +252,53 @@ test(
 )
 
 test.after(closeHosts)
+test(
+  'a signal that aborts just after the call began ends the generation, at whatever turn',
+  within(60_000, async () => {
+    const { backend } = createHost(SETTINGS)
+    const request = await endless(backend, await backend.load(TINY_LOAD))
+    for (let turns = 0; turns < 12; turns++) {
+      const stop = new AbortController()
+      const answer = answerOf(backend.generate(request, stop.signal))
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+      stop.abort()
+      const { ids, finish } = await answer
+      assert.is(finish, 'aborted', `after ${turns} turns`)
+      assert.ok(ids.length < 100)
+    }
+    assert.is((await backend.metrics()).slotsBusy, 0)
+    await backend.close()
+  }),
+)
+
+/** For a process of its own, which may not open another file. */
+const WITHOUT_FILES = `
+  import { openSync } from 'node:fs'
+  import { createHost, TINY_LOAD } from './test/support/host.ts'
+  const { backend } = createHost({ backoffMinMs: 1, backoffMaxMs: 1 })
+  const files = []
+  try { for (;;) files.push(openSync('/dev/null', 'r')) } catch {}
+  const { code, detail } = await backend.load(TINY_LOAD).catch((error) => error)
+  console.log(code, detail.reason)
+  await backend.close()`
+
+test(
+  'a host that cannot be started because the daemon has too many files open fails the load, not the daemon',
+  within(60_000, async () => {
+    const child = spawn(
+      'sh',
+      ['-c', 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, WITHOUT_FILES],
+      {
+        cwd: join(import.meta.dirname, '../..'),
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    let said = ''
+    child.stdout.on('data', (bytes) => (said += String(bytes)))
+    const [status] = await once(child, 'close')
+    assert.is(said.trim(), 'CF_MODEL_LOAD_FAILED host_lost')
+    assert.is(status, 0)
+  }),
+)
+
 test.run()
