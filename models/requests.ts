@@ -1,4 +1,5 @@
 /** What every backend refuses before it computes anything: a token id out of range would abort the engine's process. */
+import { isAbsolute } from 'node:path'
 import { FabricError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { AuditRequest, GenerateRequest, LoadedModel, LoadRequest, SamplingSpec } from './backend.ts'
@@ -14,19 +15,48 @@ const U32_MAX = 2 ** 32 - 1
 
 export const SLOT_COUNT_MAX = 64
 export const THREAD_COUNT_MAX = 256
+const LAYERS_MAX = 1_024
+const DEVICE_COUNT_MAX = 64
+const CHOICES = {
+  format: ['gguf', 'onnx'],
+  gpu: ['off', 'auto', 'cuda', 'vulkan', 'metal'],
+  pooling: [undefined, 'mean', 'cls'],
+  driver: [undefined, 'auto', 'native', 'lockstep'],
+  kvType: [undefined, 'f16', 'q8_0'],
+  flashAttention: [undefined, true, false],
+} as const satisfies { readonly [field in keyof LoadRequest]?: readonly LoadRequest[field][] }
 
 /** @throws FabricError CF_CONFIG_INVALID */
 export function checkLoad(request: LoadRequest): void {
   const { format, tokenizer, contextTokens, slotCount, threads, memoryBytesMax, digest } = request
+  const choices: readonly (readonly [string, readonly unknown[]])[] = Object.entries(CHOICES)
   const wrong =
-    (!['gguf', 'onnx'].includes(format) && 'format') ||
+    choices.find(([field, known]) => !known.includes(Reflect.get(request, field)))?.[0] ||
     (format === 'onnx' && !SHA256_HEX.test(tokenizer?.digest ?? '') && 'tokenizer') ||
     (!SHA256_HEX.test(digest) && 'digest') ||
     (!isWithin(contextTokens, CONTEXT_TOKENS_MIN, LIMITS.promptTokensMax + LIMITS.maxTokensMax) && 'contextTokens') ||
     (!isWithin(slotCount, 1, SLOT_COUNT_MAX) && 'slotCount') ||
     (!isWithin(threads, 1, THREAD_COUNT_MAX) && 'threads') ||
-    (!isWithin(memoryBytesMax, 0, Number.MAX_SAFE_INTEGER) && 'memoryBytesMax')
+    (!isWithin(memoryBytesMax, 0, Number.MAX_SAFE_INTEGER) && 'memoryBytesMax') ||
+    wrongOnDevice(request)
   if (wrong) throw new FabricError('CF_CONFIG_INVALID', { field: wrong })
+}
+
+/** @returns a field of what only some loads have */
+function wrongOnDevice(request: LoadRequest): keyof LoadRequest | false {
+  const { gpuLayers = 'auto', vramBytesMax = 0, tensorSplit = [], cachedSequences = 0, libraries } = request
+  const { kvType = 'f16', flashAttention = true } = request
+  const areShares =
+    tensorSplit.length <= DEVICE_COUNT_MAX && tensorSplit.every((share) => share >= 0 && share < Infinity)
+  return (
+    (libraries !== undefined && !isAbsolute(libraries) && 'libraries') ||
+    (gpuLayers !== 'auto' && !isWithin(gpuLayers, 0, LAYERS_MAX) && 'gpuLayers') ||
+    (!isWithin(vramBytesMax, 0, Number.MAX_SAFE_INTEGER) && 'vramBytesMax') ||
+    (!areShares && 'tensorSplit') ||
+    // llama.cpp has no other way to read values of 8 bits.
+    (kvType !== 'f16' && !flashAttention && 'kvType') ||
+    (!isWithin(cachedSequences, 0, SLOT_COUNT_MAX) && 'cachedSequences')
+  )
 }
 
 /**

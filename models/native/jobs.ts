@@ -37,8 +37,9 @@ function samplingOf(sampling: SamplingSpec, seed: Uint8Array): NativeSampling {
   if (sampling.kind === 'gumbel-v1')
     return { kind: 'gumbel', temperature: sampling.temperatureMilli / 1000, topK: sampling.topK, seed }
   const { logitBias = [], kind, ...rest } = sampling
-  const biasIds = Uint32Array.from(logitBias, ([id]) => id)
-  return { kind, ...rest, biasIds, biases: Float32Array.from(logitBias, ([, bias]) => bias) }
+  // Of two for one id the last holds, as in lock-step.
+  const biases = new Map(logitBias)
+  return { kind, ...rest, biasIds: Uint32Array.from(biases.keys()), biases: Float32Array.from(biases.values()) }
 }
 
 /** @returns nothing for an audit that was given up */

@@ -61,12 +61,6 @@ uint32_t PassRows(const Model& model, const ContextSpec& spec, uint32_t pass_tok
   return std::min(pass_tokens, std::max({rows, kRowsMin, spec.slot_count}));
 }
 
-const char* ReasonOf(const std::string& errors) {
-  const auto says = [&errors](const char* words) { return errors.find(words) != std::string::npos; };
-  const bool is_memory = says("failed to allocate") || says("unable to allocate") || says("bad_alloc") || says("out of memory");
-  return is_memory ? "out_of_memory" : "refused";
-}
-
 }  // namespace
 
 Context::Context(const Model& model, const ContextSpec& spec)
@@ -91,7 +85,7 @@ bool Context::Open(std::string* error) {
   const ErrorLog errors;
   handle_ = libs_.llama_init_from_model(model_.handle(), Params());
   if (handle_ == nullptr) {
-    *error = ReasonOf(errors.text());
+    *error = errors.IsOutOfMemory() ? "out_of_memory" : "refused";
     return false;
   }
   memory_ = libs_.llama_get_memory(handle_);

@@ -29,8 +29,7 @@ class ThreadedEngine final : public Engine {
         thread_([this] { scheduler_.Run(); }) {}
 
   ~ThreadedEngine() override {
-    inbox_.Stop();
-    watch_.CancelAll();
+    Stop();
     thread_.join();
   }
 
@@ -54,6 +53,11 @@ class ThreadedEngine final : public Engine {
 
   void Pause() override { Tell(Command::Kind::kPause, 0); }
   void Resume() override { Tell(Command::Kind::kResume, 0); }
+  void Stop() override {
+    inbox_.Stop();
+    watch_.CancelAll();
+  }
+
   bool Drain(uint32_t timeout_ms) override { return inbox_.WaitUntilEmpty(timeout_ms); }
   EngineMetrics Metrics() const override { return meter_.Read(); }
   uint32_t context_tokens() const override { return context_->context_tokens(); }

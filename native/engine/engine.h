@@ -92,6 +92,8 @@ struct TokenReport {
   std::string text;
   Finish finish = Finish::kNone;
   std::vector<Alternative> alternatives;
+  // Whether control tokens among the alternatives have a text, as GenerateJob has it.
+  bool show_control = false;
 };
 
 struct AuditPosition {
@@ -161,7 +163,9 @@ class Engine {
   // Nothing is computed until Resume; jobs are still taken and can be cancelled.
   virtual void Pause() = 0;
   virtual void Resume() = 0;
-  // Waits until nothing runs or waits; false when `timeout_ms` passes first.
+  // Ends all jobs as aborted, and takes no more; does not wait for that.
+  virtual void Stop() = 0;
+  // Waits until nothing runs or waits; false when `timeout_ms` passes or the engine is stopped first.
   virtual bool Drain(uint32_t timeout_ms) = 0;
   virtual EngineMetrics Metrics() const = 0;
   // Tokens of one sequence that the context really has.

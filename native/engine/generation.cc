@@ -20,7 +20,7 @@ Taken Generation::Take(const float* logits, uint32_t slot, StepReport* report) {
     return {true, -1};
   }
   count_++;
-  TokenReport said{job_.call, slot, chosen.id, chosen.logprob, {}, Finish::kNone, {}};
+  TokenReport said{job_.call, slot, chosen.id, chosen.logprob, {}, Finish::kNone, {}, job_.show_control};
   if (job_.top_logprobs >= 0) said.alternatives = AlternativesOf(chosen);
   said.finish = Say(chosen.id, &said.text);
   const bool has_ended = said.finish != Finish::kNone;

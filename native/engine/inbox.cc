@@ -39,11 +39,13 @@ void Inbox::Stop() {
     is_stopped_ = true;
   }
   changed_.notify_one();
+  emptied_.notify_all();
 }
 
 bool Inbox::WaitUntilEmpty(uint32_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return emptied_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return is_empty_; });
+  emptied_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return is_empty_ || is_stopped_; });
+  return is_empty_;
 }
 
 }  // namespace cfab

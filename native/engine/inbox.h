@@ -31,7 +31,7 @@ class Inbox {
   // false once Stop was called.
   bool Take(bool has_work, uint32_t jobs, uint32_t waiting, std::vector<Command>* commands);
   void Stop();
-  // Waits until no job is anywhere, at the longest `timeout_ms`.
+  // Waits until no job is anywhere, at the longest `timeout_ms` and not beyond Stop. Returns whether none is.
   bool WaitUntilEmpty(uint32_t timeout_ms);
 
  private:

@@ -2,8 +2,10 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iterator>
 #include <mutex>
 #include <new>
 
@@ -25,6 +27,11 @@ void LogError(ggml_log_level level, const char* text, void*) {
 
 ErrorLog::ErrorLog(bool is_quiet) : is_quiet_(is_quiet) { error_log = this; }
 ErrorLog::~ErrorLog() { error_log = nullptr; }
+
+bool ErrorLog::IsOutOfMemory() const {
+  constexpr const char* kWords[] = {"failed to allocate", "unable to allocate", "Cannot allocate", "bad_alloc", "out of memory"};
+  return std::any_of(std::begin(kWords), std::end(kWords), [this](const char* words) { return Says(words); });
+}
 
 namespace {
 

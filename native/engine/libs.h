@@ -29,10 +29,7 @@ struct LibraryPaths {
   X(llama_backend_init)              \
   X(llama_context_default_params)    \
   X(llama_decode)                    \
-  X(llama_detach_threadpool)         \
-  X(llama_encode)                    \
   X(llama_free)                      \
-  X(llama_get_embeddings_ith)        \
   X(llama_get_embeddings_seq)        \
   X(llama_get_logits_ith)            \
   X(llama_get_memory)                \
@@ -41,7 +38,6 @@ struct LibraryPaths {
   X(llama_max_devices)               \
   X(llama_memory_clear)              \
   X(llama_memory_seq_cp)             \
-  X(llama_memory_seq_pos_max)        \
   X(llama_memory_seq_pos_min)        \
   X(llama_memory_seq_rm)             \
   X(llama_model_default_params)      \
@@ -58,22 +54,14 @@ struct LibraryPaths {
   X(llama_model_n_embd_out)          \
   X(llama_model_n_params)            \
   X(llama_model_n_swa)               \
-  X(llama_model_quantize)            \
   X(llama_model_quantize_default_params) \
   X(llama_model_size)                \
-  X(llama_n_ctx)                     \
   X(llama_n_ctx_seq)                 \
-  X(llama_pooling_type)              \
-  X(llama_print_system_info)         \
   X(llama_sampler_accept)            \
   X(llama_sampler_apply)             \
-  X(llama_sampler_clone)             \
   X(llama_sampler_free)              \
   X(llama_sampler_init_grammar)      \
   X(llama_set_abort_callback)        \
-  X(llama_set_causal_attn)           \
-  X(llama_set_embeddings)            \
-  X(llama_set_n_threads)             \
   X(llama_synchronize)               \
   X(llama_token_to_piece)            \
   X(llama_tokenize)                  \
@@ -84,7 +72,6 @@ struct LibraryPaths {
   X(llama_vocab_get_add_bos)         \
   X(llama_vocab_get_attr)            \
   X(llama_vocab_get_text)            \
-  X(llama_vocab_is_control)          \
   X(llama_vocab_is_eog)              \
   X(llama_vocab_n_tokens)            \
   X(llama_vocab_type)
@@ -101,9 +88,7 @@ struct LibraryPaths {
   X(ggml_backend_load)                 \
   X(ggml_backend_reg_get_proc_address)
 
-#define CFAB_GGML_BASE_FUNCTIONS(X) \
-  X(ggml_threadpool_params_default) \
-  X(ggml_type_name)
+#define CFAB_GGML_BASE_FUNCTIONS(X) X(ggml_threadpool_params_default)
 
 struct Libs {
 #define CFAB_MEMBER(name) decltype(&::name) name = nullptr;
@@ -135,6 +120,9 @@ class ErrorLog {
   ErrorLog(const ErrorLog&) = delete;
   ErrorLog& operator=(const ErrorLog&) = delete;
   const std::string& text() const { return text_; }
+  bool Says(const char* words) const { return text_.find(words) != std::string::npos; }
+  // llama.cpp says what went wrong in words only.
+  bool IsOutOfMemory() const;
 
  private:
   friend void LogError(ggml_log_level level, const char* text, void*);

@@ -55,13 +55,10 @@ std::string PieceOf(const Libs& libs, const llama_vocab* vocab, TokenId id) {
   return piece;
 }
 
-// llama.cpp says what went wrong in words only.
-const char* ReasonOf(const std::string& errors) {
-  const auto says = [&errors](const char* words) { return errors.find(words) != std::string::npos; };
-  if (says("unknown model architecture")) return "architecture_unknown";
-  const bool is_memory = says("unable to allocate") || says("failed to allocate") || says("bad_alloc") || says("Cannot allocate");
-  if (is_memory) return "out_of_memory";
-  return says("error loading model") || says("failed to load model") ? "file_invalid" : "refused";
+const char* ReasonOf(const ErrorLog& errors) {
+  if (errors.Says("unknown model architecture")) return "architecture_unknown";
+  if (errors.IsOutOfMemory()) return "out_of_memory";
+  return errors.Says("error loading model") || errors.Says("failed to load model") ? "file_invalid" : "refused";
 }
 
 }  // namespace
@@ -80,7 +77,7 @@ std::unique_ptr<Model> Model::Load(const Libs& libs, const ModelSpec& spec, std:
   const ErrorLog errors;
   llama_model* handle = libs.llama_model_load_from_file(spec.path.c_str(), params);
   if (handle == nullptr) {
-    *error = ReasonOf(errors.text());
+    *error = ReasonOf(errors);
     return nullptr;
   }
   // llama.cpp ends the process when it is asked about the tokens of a model that has none.

@@ -162,6 +162,7 @@ bool Sampler::Choose(const float* logits, Chosen* out) {
   if (candidates.count == 0) return false;
   out->id = spec_.kind == SamplingSpec::Kind::kGumbel ? ChooseGumbel(candidates, spec_.gumbel, position_)
                                                       : ChooseLlama(candidates, spec_.llama, counts_, position_);
+  if (out->id < 0) return false;
   out->logprob = LogProbability(candidates, out->id);
   if (grammar_ != nullptr) grammar_->Accept(out->id);
   counts_[out->id]++;

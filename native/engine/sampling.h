@@ -73,6 +73,7 @@ struct LlamaSpec {
 using TokenCounts = std::unordered_map<TokenId, int32_t>;
 
 // `counts`: how often each id is in the output so far; the prompt does not count.
+// -1 where no candidate has a share.
 TokenId ChooseLlama(const Candidates& candidates, const LlamaSpec& spec, const TokenCounts& counts, uint32_t t);
 
 struct SamplingSpec {
@@ -100,7 +101,7 @@ class Sampler {
 
   // Chooses the next token from a row of vocab_size logits and takes it as said. Under a grammar: drops what it forbids among the
   // best; where none is left, looks at the whole vocabulary. Returns false when the grammar allows nothing, not even an end, and
-  // when no logit is a number. Not to be called after a stop token.
+  // when no logit is a number, or none after penalties. Not to be called after a stop token.
   bool Choose(const float* logits, Chosen* out);
 
  private:

@@ -6,7 +6,7 @@
 namespace cfab {
 namespace {
 
-// What prompts may hold up those that generate in one step: one chunk of a verifiable prompt.
+// What prompts may hold up those that generate in one step: so many tokens, or one chunk where that is larger.
 constexpr uint32_t kReadTokensBesideGeneration = 63;
 // Beside those that generate, low-priority reading takes one part in this many of the time.
 constexpr int64_t kLowShare = 4;
@@ -84,7 +84,7 @@ void Scheduler::CancelWhere(Matches matches) {
 
 // Those that a free slot is waiting for do not count as waiting.
 void Scheduler::RefuseOverflow() {
-  const uint32_t waiting_max = context_->spec().waiting_max + slots_.count() - slots_.busy();
+  const uint64_t waiting_max = uint64_t{context_->spec().waiting_max} + slots_.count() - slots_.busy();
   while (line_.size() > waiting_max) report_.failures.push_back({line_.TakeLast()->call, Failure::kQueueFull});
 }
 
@@ -100,7 +100,11 @@ void Scheduler::Admit() {
 
 void Scheduler::AdmitOne(std::unique_ptr<Sequence> sequence) {
   const Failure failure = sequence->work->Start(context_->model());
-  if (failure != Failure::kNone) return report_.failures.push_back({sequence->call, failure});
+  if (failure != Failure::kNone) {
+    report_.failures.push_back({sequence->call, failure});
+    // There may be nothing to compute that it could be told with.
+    return Flush();
+  }
   const Sequence* admitted = slots_.Admit(&sequence);
   meter_->Update([admitted](EngineMetrics* metrics) { metrics->tokens_from_cache += admitted->fed; });
 }

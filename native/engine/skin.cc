@@ -2,6 +2,8 @@
 //
 // Why Node-API alone, version 8 of it: one binary runs on every Node.js since 16. Nothing here computes; a mistake of the caller throws
 // a TypeError, and what takes long runs away from JavaScript's thread.
+#include <atomic>
+
 #include "libs.h"
 #include "skin_engine.h"
 #include "skin_model.h"
@@ -13,7 +15,7 @@ using cfab::Args;
 using cfab::Made;
 
 // Of this process; null until `open` succeeded.
-const cfab::Libs* opened_libs = nullptr;
+std::atomic<const cfab::Libs*> opened_libs{nullptr};
 
 napi_value Devices(napi_env env, const cfab::Libs& libs) {
   napi_value list = nullptr;
@@ -61,8 +63,9 @@ napi_value Open(napi_env env, napi_callback_info info) {
 
 napi_value LoadModel(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
-  if (opened_libs == nullptr) return cfab::ThrowType(env, "no libraries are open");
-  return cfab::LoadModel(env, *opened_libs, args.values[0]);
+  const cfab::Libs* const libs = opened_libs;
+  if (libs == nullptr) return cfab::ThrowType(env, "no libraries are open");
+  return cfab::LoadModel(env, *libs, args.values[0]);
 }
 
 napi_value CreateEngine(napi_env env, napi_callback_info info) {

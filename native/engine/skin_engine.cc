@@ -61,9 +61,11 @@ void StopEngines(void* data) {
     const std::lock_guard<std::mutex> lock(handles_mutex);
     const auto range = handles.equal_range(static_cast<napi_env>(data));
     for (auto kept = range.first; kept != range.second; ++kept) {
+      std::shared_ptr<Running>& running = kept->second->running;
       kept->second->queue->Detach();
-      stopping.push_back(kept->second->running);
-      kept->second->running.reset();
+      if (running != nullptr) running->engine->Stop();
+      stopping.push_back(running);
+      running.reset();
     }
   }
   const auto deadline = std::chrono::steady_clock::now() + kLetGoMax;
@@ -99,7 +101,10 @@ napi_value Generate(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
   const EngineHandle* handle = HandleOf(env, args.self);
   GenerateJob job;
-  if (handle != nullptr && ReadGenerate(env, args.values[0], handle->limits, &job)) handle->running->engine->Generate(std::move(job));
+  if (handle == nullptr) return nullptr;
+  // A getter of the job's may close the engine.
+  const std::shared_ptr<Running> running = handle->running;
+  if (ReadGenerate(env, args.values[0], handle->limits, &job)) running->engine->Generate(std::move(job));
   return nullptr;
 }
 
@@ -108,7 +113,9 @@ napi_value Audit(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
   const EngineHandle* handle = HandleOf(env, args.self);
   AuditJob job;
-  if (handle != nullptr && ReadAudit(env, args.values[0], handle->limits, &job)) handle->running->engine->Audit(std::move(job));
+  if (handle == nullptr) return nullptr;
+  const std::shared_ptr<Running> running = handle->running;
+  if (ReadAudit(env, args.values[0], handle->limits, &job)) running->engine->Audit(std::move(job));
   return nullptr;
 }
 
@@ -117,9 +124,9 @@ napi_value Embed(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   const EngineHandle* handle = HandleOf(env, args.self);
   EmbedJob job;
-  if (handle != nullptr && ReadEmbed(env, args.values[0], args.values[1], handle->limits, &job)) {
-    handle->running->engine->Embed(std::move(job));
-  }
+  if (handle == nullptr) return nullptr;
+  const std::shared_ptr<Running> running = handle->running;
+  if (ReadEmbed(env, args.values[0], args.values[1], handle->limits, &job)) running->engine->Embed(std::move(job));
   return nullptr;
 }
 
@@ -177,7 +184,7 @@ napi_value Metrics(napi_env env, napi_callback_info info) {
       .value();
 }
 
-class DrainWork : public Work {
+class DrainWork : public AsyncWork {
  public:
   DrainWork(std::shared_ptr<Running> running, uint32_t timeout_ms) : running_(std::move(running)), timeout_ms_(timeout_ms) {}
   void Run() override {
@@ -203,7 +210,7 @@ napi_value Drain(napi_env env, napi_callback_info info) {
   return StartWork(env, std::make_unique<DrainWork>(handle->running, timeout_ms));
 }
 
-class CloseWork : public Work {
+class CloseWork : public AsyncWork {
  public:
   explicit CloseWork(std::shared_ptr<Running> running) : running_(std::move(running)) {}
   void Run() override { running_.reset(); }
@@ -213,14 +220,15 @@ class CloseWork : public Work {
   std::shared_ptr<Running> running_;
 };
 
-// close(): Promise<void>; ends what runs, says nothing of it, and frees the context
+// close(): Promise<void>; ends what runs as aborted, which is still told, and frees the context
 napi_value Close(napi_env env, napi_callback_info info) {
   EngineHandle* handle = HandleOf(env, Args<0>(env, info).self);
   if (handle == nullptr) return nullptr;
+  handle->running->engine->Stop();
   return StartWork(env, std::make_unique<CloseWork>(std::exchange(handle->running, nullptr)));
 }
 
-class CreateWork : public Work {
+class CreateWork : public AsyncWork {
  public:
   CreateWork(std::shared_ptr<const Model> model, const ContextSpec& spec, std::shared_ptr<StepQueue> queue, OnStep on_step)
       : spec_(spec), queue_(std::move(queue)), on_step_(std::move(on_step)), running_(std::make_shared<Running>()) {

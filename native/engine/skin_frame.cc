@@ -52,7 +52,7 @@ std::string StepBody(const std::vector<TokenReport>& tokens, const Model& model)
     Put(&body, static_cast<uint16_t>(token.alternatives.size()));
     texts += token.text;
     for (const Alternative& alternative : token.alternatives) {
-      const std::string shown = Shown(model.Piece(alternative.id, false));
+      const std::string shown = Shown(model.Piece(alternative.id, token.show_control));
       Put(&alternatives, alternative.id);
       Put(&alternatives, Utf16Units(shown));
       Put(&alternatives, alternative.logprob);

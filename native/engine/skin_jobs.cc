@@ -52,6 +52,8 @@ LlamaSpec ReadLlama(Fields* fields, const JobLimits& limits) {
   spec.top_k = fields->Count("topK", 0, kU32Max);
   spec.top_p = fields->Real("topP");
   spec.min_p = fields->Real("minP");
+  fields->Demand(spec.top_p >= 0 && spec.top_p <= 1, "topP");
+  fields->Demand(spec.min_p >= 0 && spec.min_p <= 1, "minP");
   spec.frequency_penalty = fields->Real("frequencyPenalty");
   spec.presence_penalty = fields->Real("presencePenalty");
   spec.seed = fields->Count("seed", 0, kU32Max);

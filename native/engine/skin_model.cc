@@ -68,7 +68,7 @@ napi_value Facts(napi_env env, const Model& model) {
       .value();
 }
 
-class LoadWork : public Work {
+class LoadWork : public AsyncWork {
  public:
   LoadWork(const Libs& libs, ModelSpec spec) : libs_(libs), spec_(std::move(spec)) {}
 
@@ -92,7 +92,7 @@ class LoadWork : public Work {
 
 enum class TextKind { kPlain, kRendered, kWhole };
 
-class TokenizeWork : public Work {
+class TokenizeWork : public AsyncWork {
  public:
   TokenizeWork(std::shared_ptr<const Model> model, std::string text, TextKind kind)
       : model_(std::move(model)), text_(std::move(text)), kind_(kind) {}

@@ -146,7 +146,7 @@ StepReport StepQueue::Take() {
   return std::exchange(report_, StepReport());
 }
 
-// An exception of `on_step` becomes an uncaught one: Node.js sees to that.
+// An exception of `on_step` becomes an uncaught one. Node.js by itself would only warn of it, and what was reported would be lost.
 void StepQueue::Call(napi_env env, napi_value on_step, void* context, void*) {
   if (env == nullptr) return;
   StepQueue& queue = **static_cast<std::shared_ptr<StepQueue>*>(context);
@@ -155,7 +155,9 @@ void StepQueue::Call(napi_env env, napi_value on_step, void* context, void*) {
   napi_value arguments[] = {MakeBytes(env, body.data(), body.size()), MakeExtra(env, report)};
   napi_value self = Undefined(env);
   if (self == nullptr || arguments[0] == nullptr || arguments[1] == nullptr) return;
-  napi_call_function(env, self, on_step, std::size(arguments), arguments, nullptr);
+  napi_value thrown = nullptr;
+  if (napi_call_function(env, self, on_step, std::size(arguments), arguments, nullptr) != napi_pending_exception) return;
+  if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
 }
 
 }  // namespace cfab

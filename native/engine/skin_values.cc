@@ -235,7 +235,7 @@ void* UnwrapTagged(napi_env env, napi_value object, const napi_type_tag& tag) {
 namespace {
 
 struct Job {
-  std::unique_ptr<Work> work;
+  std::unique_ptr<AsyncWork> work;
   napi_deferred deferred = nullptr;
   napi_async_work handle = nullptr;
 };
@@ -257,7 +257,7 @@ void Settle(napi_env env, napi_status status, void* data) {
 
 }  // namespace
 
-napi_value StartWork(napi_env env, std::unique_ptr<Work> work) {
+napi_value StartWork(napi_env env, std::unique_ptr<AsyncWork> work) {
   auto job = std::make_unique<Job>();
   job->work = std::move(work);
   napi_value promise = nullptr, name = MakeText(env, "cfab_engine");

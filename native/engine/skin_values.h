@@ -109,9 +109,9 @@ T* Unwrap(napi_env env, napi_value object, const napi_type_tag& tag) {
 }
 
 // Work on a thread of libuv's pool that settles a promise.
-class Work {
+class AsyncWork {
  public:
-  virtual ~Work() = default;
+  virtual ~AsyncWork() = default;
   // Away from JavaScript's thread.
   virtual void Run() = 0;
   // On JavaScript's thread: the promise's value. With a text in `error` the promise is rejected with an Error of that message.
@@ -119,6 +119,6 @@ class Work {
 };
 
 // Returns the promise.
-napi_value StartWork(napi_env env, std::unique_ptr<Work> work);
+napi_value StartWork(napi_env env, std::unique_ptr<AsyncWork> work);
 
 }  // namespace cfab

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Backend, GenerateRequest, LoadRequest } from '../../models/backend.ts'
+import { uniform } from '../../models/sampler.ts'
 import { type Answer, answerOf, GREEDY, LLAMA, NEVER } from '../support/ask-backend.ts'
 import { hasNativeEngine, sharedLoad } from '../support/drivers.ts'
 import { closeHosts, createHost, TINY_LOAD } from '../support/host.ts'
@@ -10,6 +11,7 @@ import { within } from '../support/within.ts'
 
 const STREAMS = 8
 const TOKENS_MAX = 512
+const JOBS = 60
 const LIMIT_MS = 120_000
 const WARM = { kind: 'gumbel-v1', temperatureMilli: 800, topK: 40 } as const
 /** What an audit forgives at the edge of the top-k. */
@@ -123,10 +125,62 @@ function floatTest(load: LoadRequest): void {
   )
 }
 
+/** Chance that can be played again. */
+function chanceOf(seed: number): { below(bound: number): number; pick<T>(list: readonly T[]): T } {
+  let drawn = 0
+  const below = (bound: number): number => Math.floor(uniform(seed, drawn++) * bound)
+  return { below, pick: (list) => list[below(list.length)] ?? missing() }
+}
+
+/** Prompts are short: of a longer one lock-step computes the end again, alone, where a grammar forbids all of the best. */
+function anyJob(vocabSize: number, seed: number): GenerateRequest {
+  const { below, pick } = chanceOf(seed)
+  const grammar = pick(['', '', 'root ::= ("yes" | "no") "."', 'root ::= "é世"+ "🙂"', 'root ::= [^a-z]+'])
+  const logitBias = Array.from({ length: pick([0, 3, 60]) }, () => [below(vocabSize), below(30) - 5] as const)
+  const warm = { temperature: pick([0, 0.5, 2]), topK: pick([0, 1, 40]), topP: pick([1, 0.5]), minP: pick([0, 0.1, 1]) }
+  const penalties = { frequencyPenalty: pick([0, -2, 1.5]), presencePenalty: pick([0, 2]), seed, logitBias }
+  const isPlain = grammar === '' && below(3) === 0
+  return {
+    promptIds: Uint32Array.from({ length: 1 + below(60) }, () => below(vocabSize)),
+    sampling: isPlain ? pick([GREEDY, WARM]) : { kind: 'llama', ...warm, ...penalties },
+    seed: new Uint8Array(32).fill(seed),
+    maxTokens: pick([1, 2, 30]),
+    stop: Array.from({ length: below(4) }, () => pick(['a', 'e ', 'the', '\ufffd', 'é', '🙂', '"'])),
+    ...(below(2) === 0 ? { topLogprobs: below(21) } : {}),
+    ...(grammar === '' ? {} : { grammar }),
+    showControl: below(2) === 0,
+  }
+}
+
+function anyJobTest(load: LoadRequest): void {
+  test(
+    'any job has one answer: text, log-probabilities, alternatives and end',
+    within(LIMIT_MS, async () => {
+      const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+      console.log(`SEED=${seed}`)
+      const answers = (['native', 'lockstep'] as const).map(async (driver) => {
+        const { backend } = createHost()
+        const { vocabSize } = await backend.load({ ...load, driver })
+        const asked = Array.from({ length: JOBS }, (_, index) =>
+          answerOf(backend.generate(anyJob(vocabSize, seed + index), NEVER)).catch((error: unknown) => String(error)),
+        )
+        const all = await Promise.all(asked)
+        await backend.close()
+        return all.map((answer) =>
+          typeof answer === 'string' ? answer : answer.batches.map(({ slot: _slot, ...batch }) => batch),
+        )
+      })
+      const [native = [], lockstep = []] = await Promise.all(answers)
+      for (const [index, answer] of native.entries()) assert.equal(answer, lockstep[index], `job ${index}`)
+    }),
+  )
+}
+
 const stories = await sharedLoad('stories260K-q8_0.gguf')
 const wide = await sharedLoad('stories260K-f32.gguf')
 if (hasNativeEngine()) {
   sameAnswerTest('cfab-tiny q8_0', TINY_LOAD)
+  anyJobTest(TINY_LOAD)
   if (stories !== undefined) sameAnswerTest('stories260K q8_0', stories)
 
   if (wide !== undefined) floatTest(wide)
@@ -141,6 +195,23 @@ if (hasNativeEngine()) {
       })
       const [native, lockstep] = await Promise.all(names)
       assert.is(native, lockstep)
+    }),
+  )
+
+  test(
+    'with keys and values of 8 bits, or without flash attention, neither driver has the usual name',
+    within(LIMIT_MS, async () => {
+      const nameOf = async (part: Partial<LoadRequest>): Promise<string> => {
+        const { backend } = createHost()
+        const { engineId } = await backend.load({ ...TINY_LOAD, ...part })
+        await backend.close()
+        return engineId
+      }
+      const usual = await nameOf({})
+      for (const driver of ['native', 'lockstep'] as const) {
+        assert.is(await nameOf({ driver, kvType: 'q8_0' }), `${usual} kv-q8_0`)
+        assert.is(await nameOf({ driver, flashAttention: false }), `${usual} fa-off`)
+      }
     }),
   )
 } else {

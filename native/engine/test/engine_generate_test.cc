@@ -160,6 +160,18 @@ TEST("a grammar that is none and one that allows nothing fail their job alone") 
   CHECK_EQ(desk.Wait(3).ids, RunAlone(JobOf(3, prompt, 20), SpecOf(1)).ids);
 }
 
+TEST("a grammar that is none is told as soon as its job has a slot, though nothing is computed then") {
+  Desk desk(SpecOf(1));
+  const std::vector<TokenId> prompt = PromptOf(8, 1);
+  GenerateJob invalid = JobOf(2, prompt, 20);
+  invalid.grammar = "root ::= undefined";
+  desk.engine().Generate(EndlessOf(1, prompt, 40));
+  desk.engine().Generate(invalid);
+  CHECK_EQ(desk.Wait(1).finish, Finish::kLength);
+  CHECK(desk.engine().Drain(5000));
+  CHECK_EQ(desk.Peek(2).failure, Failure::kGrammarInvalid);
+}
+
 TEST("a grammar is followed") {
   GenerateJob job = JobOf(1, TestModel().Tokenize("The answer is", true), 20);
   job.sampling.kind = SamplingSpec::Kind::kLlama;

@@ -1,6 +1,10 @@
 #include "../slots.h"
 #include "check.h"
 #include "engine_support.h"
+#include "random.h"
+
+#include <chrono>
+#include <thread>
 
 using namespace cfab;
 using namespace cfab::test;
@@ -139,4 +143,31 @@ TEST("kept sequences between streams move out of the way and are still found") {
   desk.engine().Generate(next);
   CHECK_EQ(desk.Wait(9).ids, RunAlone(next, SpecOf(1)).ids);
   CHECK(desk.engine().Metrics().tokens_from_cache >= 60);
+}
+
+TEST("whatever is kept, cancelled, moved or given up meanwhile, a job gives the ids that it gives alone") {
+  Random random;
+  Desk desk(CachingSpec(5, 3)), alone(SpecOf(1));
+  std::vector<GenerateJob> jobs;
+  for (CallId call = 0; call < 120; call++) {
+    // Beginnings in common, of any length, below a few roots.
+    std::vector<TokenId> prompt = PromptOf(100, random.Below(3));
+    prompt.resize(1 + random.Below(100));
+    prompt = Joined(prompt, PromptOf(random.Below(3) * 7, call));
+    GenerateJob job = EndlessOf(call, prompt, static_cast<uint32_t>(1 + random.Below(60)));
+    if (random.Below(4) != 0) job.cache_key = random.Below(4) == 0 ? "b" : "a";
+    jobs.push_back(job);
+    desk.engine().Generate(job);
+    if (random.Below(6) == 0) desk.engine().Audit(AuditOf(1000 + call, job, PromptOf(1 + random.Below(80), call)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(random.Below(12)));
+    if (random.Below(2) == 0) desk.engine().Cancel(static_cast<CallId>(call - random.Below(6)));
+  }
+  CHECK(desk.engine().Drain(120'000));
+  CHECK(desk.engine().Metrics().tokens_from_cache > 0);
+  for (const GenerateJob& job : jobs) {
+    const Outcome outcome = desk.Wait(job.call);
+    if (outcome.finish != Finish::kLength) continue;
+    alone.engine().Generate(job);
+    CHECK_EQ(outcome.ids, alone.Wait(job.call).ids);
+  }
 }

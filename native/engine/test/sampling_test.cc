@@ -207,6 +207,15 @@ TEST("the llama kind: penalties come first, top-k of one and temperature 0 are s
   CHECK_EQ(ChooseLlama({}, spec, {}, 0), -1);
 }
 
+TEST("a floor above the best one leaves nothing to choose, and a sampler says so instead of saying no token") {
+  const std::vector<float> row(static_cast<size_t>(TestModel().vocab_size()), 0.0f);
+  SamplingSpec spec;
+  spec.kind = SamplingSpec::Kind::kLlama;
+  spec.llama.min_p = 2;
+  Chosen chosen;
+  CHECK(!Sampler::Create(TestModel(), spec, "")->Choose(row.data(), &chosen));
+}
+
 TEST("a sampler counts what it said, moves on by a position, and adds a bias before it selects") {
   const Model& model = TestModel();
   std::vector<float> row(static_cast<size_t>(model.vocab_size()), 0.0f);

@@ -39,7 +39,7 @@ class Heard {
   #wake: () => void = () => undefined
 
   readonly take = (body: Uint8Array, extra: StepExtra | undefined): void => {
-    for (const { batch } of readStepBody(body)) this.ids.push(...batch.ids)
+    for (const { batch } of readStepBody(body) ?? []) this.ids.push(...batch.ids)
     if (extra !== undefined) this.extras.push(extra)
     this.#wake()
   }
@@ -162,6 +162,12 @@ if (hasNativeEngine()) {
       ],
       ...[{ sampling: { ...SAMPLING, temperature: Number.POSITIVE_INFINITY } }, { sampling: { kind: 'llama' } }],
     ]
+    const llama = {
+      ...{ kind: 'llama', temperature: 1, topK: 0, topP: 1, minP: 0, frequencyPenalty: 0, presencePenalty: 0, seed: 1 },
+      ...{ biasIds: new Uint32Array(), biases: new Float32Array() },
+    }
+    for (const part of [{ minP: 1.1 }, { minP: -1 }, { topP: 1.1 }, { topP: -0.1 }, { biases: Float32Array.of(1) }])
+      wrong(engine.generate.bind(engine), { ...JOB, sampling: { ...llama, ...part } })
     for (const part of parts) wrong(engine.generate.bind(engine), { ...JOB, ...part })
     wrong(engine.audit.bind(engine), { ...JOB, output: new Uint32Array() })
     wrong(engine.audit.bind(engine), { ...JOB, output: Uint32Array.of(1), sampling: { kind: 'llama' } })
@@ -204,6 +210,49 @@ if (hasNativeEngine()) {
       await engine.close()
       assert.throws(() => engine.metrics(), /closed/)
       assert.throws(() => engine.close(), /closed/)
+    })())
+
+  test('an engine may be closed by a getter of the job that it is told', ({ addon, model }) =>
+    within(LIMIT_MS, async () => {
+      const engine = await addon.createEngine(model, CONTEXT, () => undefined)
+      const closing: Promise<void>[] = []
+      const job = {
+        ...JOB,
+        get stop() {
+          closing.push(engine.close())
+          return []
+        },
+      }
+      engine.generate(job)
+      await Promise.all(closing)
+      assert.throws(() => engine.generate(JOB), /closed/)
+    })())
+
+  test('an exception of whoever hears a step is an uncaught one', ({ addon, model }) =>
+    within(LIMIT_MS, async () => {
+      const uncaught: unknown[] = []
+      const hear = (error: unknown): unknown => uncaught.push(error)
+      process.on('uncaughtException', hear)
+      const engine = await addon.createEngine(model, CONTEXT, () => missing('mine'))
+      engine.generate({ ...JOB, maxTokens: 1 })
+      while (uncaught.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      await engine.close()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      process.off('uncaughtException', hear)
+      assert.match(String(uncaught[0]), /missing: mine/)
+    })())
+
+  test('closing an engine ends its jobs, and lets go of who waits for them', ({ addon, model }) =>
+    within(LIMIT_MS, async () => {
+      const heard = new Heard()
+      const engine = await addon.createEngine(model, CONTEXT, heard.take)
+      engine.pause()
+      engine.generate(JOB)
+      const drained = engine.drain(600_000)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      await engine.close()
+      assert.is(await drained, false)
+      await heard.until(({ ended }) => ended.includes(JOB.call))
     })())
 
   test(

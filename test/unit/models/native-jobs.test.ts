@@ -22,8 +22,8 @@ test('what a request leaves out is off', () => {
   assert.equal(job.sampling, { kind: 'gumbel', temperature: 0, topK: 40, seed: new Uint8Array(32).fill(1) })
 })
 
-test('biases become two lists', () => {
-  const sampling = { ...LLAMA, logitBias: [[3, -100] as const, [7, 1.5] as const] }
+test('biases become two lists, and of two for one id the last holds', () => {
+  const sampling = { ...LLAMA, logitBias: [[3, 5] as const, [7, 1.5] as const, [3, -100] as const] }
   const job = generateJob(1, { ...requestOf(PROMPT), sampling })
   assert.equal(job.sampling, {
     ...LLAMA,
@@ -58,7 +58,7 @@ test('each failure of the engine is a coded error', () => {
   const codes = (['queue_full', 'grammar_invalid', 'grammar_stuck', 'decode_failed'] as const).map(
     (failure) => failureOf(failure).code,
   )
-  assert.equal(codes, ['CF_WORKER_QUEUE_FULL', 'CF_JOB_INVALID', 'CF_JOB_INVALID', 'CF_WORKER_HOST_LOST'])
+  assert.equal(codes, ['CF_WORKER_QUEUE_FULL', 'CF_JOB_INVALID', 'CF_JOB_INVALID', 'CF_WORKER_COMPUTE_FAILED'])
 })
 
 test.run()

@@ -85,4 +85,14 @@ test('an engine is named by version, libraries, kernels and system, whatever the
   assert.ok(engineIdOf(SOME, 'v'.repeat(200)).length <= 96)
 })
 
+test('settings that give other logits are part of the name, whatever its length', () => {
+  const id = engineIdOf(SOME, 'v0.5.0')
+  assert.is(engineIdOf(SOME, 'v0.5.0', { kvType: 'f16', flashAttention: true }), id)
+  assert.is(engineIdOf(SOME, 'v0.5.0', { kvType: 'q8_0' }), `${id} kv-q8_0`)
+  assert.is(engineIdOf(SOME, 'v0.5.0', { flashAttention: false }), `${id} fa-off`)
+  const long = engineIdOf(SOME, 'v'.repeat(200), { kvType: 'q8_0' })
+  assert.is(long.length, 96)
+  assert.ok(long.endsWith(' kv-q8_0'))
+})
+
 test.run()

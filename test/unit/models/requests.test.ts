@@ -2,8 +2,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FabricError } from '../../../core/errors.ts'
-import type { GenerateRequest, LoadedModel } from '../../../models/backend.ts'
-import { checkGenerate } from '../../../models/requests.ts'
+import type { GenerateRequest, LoadedModel, LoadRequest } from '../../../models/backend.ts'
+import { checkGenerate, checkLoad } from '../../../models/requests.ts'
 import { GREEDY, LLAMA, requestOf } from '../../support/ask-backend.ts'
 
 const MODEL: LoadedModel = {
@@ -62,6 +62,39 @@ test('a grammar and a shared beginning are nothing for jobs that are checked', (
   assert.is(fieldRefused({ grammar: '', cacheKey: '', sampling: GREEDY }), undefined)
   assert.is(fieldRefused({ grammar: 'x'.repeat(65_537) }), 'grammar')
   assert.is(fieldRefused({ cacheKey: 'x'.repeat(257) }), 'cacheKey')
+})
+
+const LOAD: LoadRequest = {
+  ...{ format: 'gguf', path: '/models/a.gguf', digest: 'ab'.repeat(32), contextTokens: 512, slotCount: 4, threads: 1 },
+  ...{ memoryBytesMax: 1_000_000, gpu: 'off' },
+}
+
+/** @param part  as a caller without types might send it */
+function loadRefused(part: Readonly<Record<string, unknown>>): unknown {
+  try {
+    checkLoad({ ...LOAD, ...part })
+    return undefined
+  } catch (error) {
+    return error instanceof FabricError && error.code === 'CF_CONFIG_INVALID' ? error.detail['field'] : error
+  }
+}
+
+test('what a load says of device, driver and memory is refused by name where it means nothing', () => {
+  const good = {
+    ...{ driver: 'native', libraries: '/elsewhere', gpu: 'cuda', gpuLayers: 0, vramBytesMax: 2 ** 34 },
+    ...{ tensorSplit: [3, 1.5, 0], kvType: 'q8_0', flashAttention: true, cachedSequences: 8, pooling: 'cls' },
+  }
+  assert.is(loadRefused(good), undefined)
+  assert.is(loadRefused({ gpuLayers: 'auto', flashAttention: false }), undefined)
+  const wrong: Readonly<Record<string, readonly unknown[]>> = {
+    ...{ format: ['pt', undefined], gpu: ['rocm', undefined], driver: ['fast'], pooling: ['max'], kvType: ['q4_0', 8] },
+    ...{ flashAttention: ['on', 1], libraries: ['', 'lib', '../lib'], gpuLayers: [-1, 1.5, 1e9, '7', Number.NaN] },
+    ...{ vramBytesMax: [-1, Number.NaN, Infinity], tensorSplit: [[-1], [Number.NaN], [Infinity], Array(65).fill(1)] },
+    ...{ cachedSequences: [-1, 65, 0.5, '1'] },
+  }
+  for (const [field, values] of Object.entries(wrong))
+    for (const value of values) assert.is(loadRefused({ [field]: value }), field, `${field} ${String(value)}`)
+  assert.is(loadRefused({ kvType: 'q8_0', flashAttention: false }), 'kvType')
 })
 
 test.run()
