@@ -97,9 +97,9 @@ export type LoadRequest = {
   readonly vramBytesMax?: number
   /** Share of the layers for each device, in the order of `gpus`; absent: by free memory. */
   readonly tensorSplit?: readonly number[]
-  /** Type of keys and values in memory; absent: f16, the only one that verifiable jobs may use. */
+  /** Type of keys and values in memory; absent: f16. Others give other logits, and the engine another id. */
   readonly kvType?: 'f16' | 'q8_0'
-  /** Absent: true. Other settings give other logits. */
+  /** Absent: true. Without it logits are others, and so is the engine's id. */
   readonly flashAttention?: boolean
   /** Sequences kept for later prompts with the same beginning; absent: 0, off. */
   readonly cachedSequences?: number

@@ -19,7 +19,11 @@ const ARRAY = 9
 const DIMENSIONS_MAX = 4
 /** A vocabulary of 262,144 tokens with its merges takes some twenty million bytes, in lists of less than a million. */
 const HEADER_BYTES_MAX = 134_217_728
-const ITEMS_MAX = 4_194_304
+/** Of all lists: a reader makes values of them that are many times as large. */
+const ITEMS_MAX = 8_388_608
+const FIELDS_MAX = 16_384
+/** Every expert of every layer apart would be fewer. */
+const TENSORS_MAX = 65_536
 const WINDOW_BYTES = 1_048_576
 
 export type GgufFault = 'not_gguf' | 'version_unknown' | 'header_invalid'
@@ -40,6 +44,7 @@ class Cursor {
   #window = Buffer.alloc(0)
   #windowAt = 0
   #at = 0
+  #itemsLeft = ITEMS_MAX
 
   constructor(file: FileHandle, end: number) {
     this.#file = file
@@ -59,6 +64,11 @@ class Cursor {
     const from = this.#has(4) ? this.#at : await this.#move(4)
     this.#at += 4
     return this.#window.readUInt32LE(from - this.#windowAt)
+  }
+
+  takeItems(count: number): void {
+    this.#itemsLeft -= count
+    if (this.#itemsLeft < 0) throw new Unsound()
   }
 
   skip(bytes: number): void {
@@ -100,6 +110,7 @@ async function walk(cursor: Cursor): Promise<void> {
   if ((await cursor.word()) !== MAGIC) throw new Unsound('not_gguf')
   if (!VERSIONS.includes(await cursor.word())) throw new Unsound('version_unknown')
   const [tensorCount, fieldCount] = [await cursor.count(), await cursor.count()]
+  if (tensorCount > TENSORS_MAX || fieldCount > FIELDS_MAX) throw new Unsound()
   for (let index = 0; index < fieldCount; index++) await passField(cursor)
   for (let index = 0; index < tensorCount; index++) await passTensor(cursor)
 }
@@ -115,7 +126,7 @@ async function passField(cursor: Cursor): Promise<void> {
 async function passList(cursor: Cursor): Promise<void> {
   const type = await cursor.word()
   const count = await cursor.count()
-  if (count > ITEMS_MAX) throw new Unsound()
+  cursor.takeItems(count)
   if (type !== STRING) return cursor.skip(count * bytesOf(type))
   for (let index = 0; index < count; index++) cursor.skip(await cursor.count())
 }

@@ -11,8 +11,8 @@ import { engineIdOf, openedFiles, readLibraries } from './native/libraries.ts'
 import { createPieces, detokenizeFrom, type Piece } from './pieces.ts'
 import { createPrompter, type Prompter, promptFactsOf } from './prompt.ts'
 import type { Candidates, LogitBias, Step } from './run.ts'
-import type { Detokenize } from './text-stream.ts'
 import { PROMPT_CHUNK_TOKENS } from './schedule.ts'
+import type { Detokenize } from './text-stream.ts'
 import { createTokenBound } from './token-bound.ts'
 
 type Library = typeof import('node-llama-cpp')
@@ -57,7 +57,7 @@ export async function startLlama(request: LoadRequest, verified: string): Promis
   const library = await import('node-llama-cpp')
   const header = await checkHeader(request, file.bytes)
   const llama = await attempt('device_absent', () => startEngine(library, request))
-  const engineId = engineIdOf(await readLibraries(openedFiles()), llama.llamaCppRelease.release)
+  const engineId = engineIdOf(await readLibraries(openedFiles()), llama.llamaCppRelease.release, request)
   return { file, header, llama, engineId }
 }
 

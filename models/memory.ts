@@ -30,11 +30,7 @@ export type ContextSize = Pick<LoadRequest, 'contextTokens' | 'slotCount'>
  *
  * @param fileBytes  size of the model file; it is mapped, and every page of it is read for every token
  */
-export function estimateBytes(
-  shape: ModelShape,
-  fileBytes: number,
-  { contextTokens, slotCount }: ContextSize,
-): number {
+export function estimateBytes(shape: ModelShape, fileBytes: number, { contextTokens, slotCount }: ContextSize): number {
   const { keyValueBytes, activationBytes, isEncoder } = shape
   const cells = Math.ceil(contextTokens / CONTEXT_PADDING) * CONTEXT_PADDING
   const textBytes = cells * (keyValueBytes + activationBytes)

@@ -41,7 +41,7 @@ class Runner {
 
   take(body: Uint8Array): void {
     const nowMs = performance.now()
-    for (const { call, batch } of readStepBody(body)) {
+    for (const { call, batch } of readStepBody(body) ?? []) {
       if (batch.ids.length > 0) this.#times.get(call)?.push(nowMs)
       if (batch.finish !== undefined) this.#running -= 1
     }

@@ -29,6 +29,8 @@ const UNSUPPORTED = [
   ...['contains', 'minContains', 'maxContains', 'unevaluatedItems', 'additionalItems'],
   ...['contentEncoding', 'contentMediaType', 'multipleOf'],
 ]
+/** What may stand beside a list of values. */
+const BESIDE_VALUES = ['enum', 'const', 'type']
 /** Beside one of these nothing else may constrain. */
 const ALONE = ['$ref', 'anyOf', 'oneOf', 'allOf']
 const CONSTRAINING = [
@@ -85,8 +87,7 @@ export class SchemaRules extends Rules {
     if ('anyOf' in schema) return this.#alternatives(schema['anyOf'], 'anyOf', place)
     if ('oneOf' in schema) return this.#alternatives(schema['oneOf'], 'oneOf', place)
     if ('allOf' in schema) return this.#onlyOne(schema['allOf'], place)
-    if ('const' in schema) return literal(JSON.stringify(schema['const']))
-    if ('enum' in schema) return this.#listed(schema['enum'], schema['type'], place)
+    if ('const' in schema || 'enum' in schema) return this.#listed(schema, place)
     const types = typesOf(schema, place.path)
     return types.length === 1
       ? this.#typed(types[0] ?? 'null', schema, place)
@@ -120,12 +121,18 @@ export class SchemaRules extends Rules {
     return this.#visit(list[0], { path: `${path}/allOf/0`, depth: depth + 1, open })
   }
 
-  #listed(values: unknown, type: unknown, { path }: Place): string {
-    if (!Array.isArray(values)) throw new SchemaFault(`a list of values (at #${path}/enum)`)
+  #listed(schema: Schema, { path }: Place): string {
+    const other = CONSTRAINING.find((keyword) => !BESIDE_VALUES.includes(keyword) && keyword in schema)
+    if (other !== undefined) throw unsupported(`${other} beside enum or const`, path)
+    const { type, enum: listed, const: only } = schema
+    if (listed !== undefined && !Array.isArray(listed)) throw new SchemaFault(`a list of values (at #${path}/enum)`)
+    const isOnly = (value: unknown): boolean => !('const' in schema) || JSON.stringify(value) === JSON.stringify(only)
+    const values = (listed ?? [only]).filter(isOnly)
     const types: readonly unknown[] = type === undefined ? [] : [type].flat()
     const fitting = values.filter((value) => types.length === 0 || types.some((one) => isOf(value, one)))
-    if (fitting.length === 0) throw new SchemaFault(`an enum with a value of its type (at #${path})`)
-    return `( ${fitting.map((value) => literal(JSON.stringify(value))).join(' | ')} )`
+    if (fitting.length === 0) throw new SchemaFault(`a value that is of its type and in its enum (at #${path})`)
+    const found = fitting.map((value) => literal(JSON.stringify(value)))
+    return found.length === 1 ? (found[0] ?? '') : `( ${found.join(' | ')} )`
   }
 
   #typed(type: Type, schema: Schema, place: Place): string {
@@ -312,13 +319,21 @@ function boundOf(schema: Schema, name: string, path: string): number | undefined
 function resolve(root: unknown, reference: string): unknown {
   let found = root
   for (const token of reference.slice(1).split('/').slice(1)) {
-    const name = decodeURIComponent(token).replaceAll('~1', '/').replaceAll('~0', '~')
+    const name = decoded(token).replaceAll('~1', '/').replaceAll('~0', '~')
     const next =
       (isObject(found) || Array.isArray(found)) && Object.hasOwn(found, name) ? Reflect.get(found, name) : undefined
     if (next === undefined) throw new SchemaFault(`a $ref that leads somewhere (${reference.slice(0, 128)})`)
     found = next
   }
   return found
+}
+
+function decoded(token: string): string {
+  try {
+    return decodeURIComponent(token)
+  } catch {
+    throw new SchemaFault(`a $ref that is a URI (${token.slice(0, 128)})`)
+  }
 }
 
 function escaped(name: string): string {

@@ -55,7 +55,7 @@ export async function openNativeEncoder(
   )
   const checkLength = createTokenBound(info, contextTokens)
   const { vocabSize, vectorSize: dimensions } = model
-  const engineId = engineIdOf(libraries, found.version)
+  const engineId = engineIdOf(libraries, found.version, request)
   const driver = { kind: 'native', reason: '' } as const
   return {
     model: encoderModel(request, { contextTokens, dimensions, vocabSize, engineId, driver }),

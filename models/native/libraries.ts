@@ -3,11 +3,15 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { NATIVE_FOLDER } from '../../native/stamp.ts'
+import type { LoadRequest } from '../backend.ts'
 import { fileDigest } from '../model-file.ts'
 import type { LibraryPaths } from './addon.ts'
 
 /** A library that decides what is computed. */
 export type Library = { readonly name: string; readonly path: string; readonly digest: string }
+
+/** Settings that give other logits. */
+type Asked = Pick<LoadRequest, 'kvType' | 'flashAttention'>
 
 /** What native/engine/pins.json holds. */
 type Pins = {
@@ -90,16 +94,19 @@ function parsePins(value: unknown): Pins {
 }
 
 /**
- * Names what decides the last bits of a logit: version, libraries, the kernels that run, system.
+ * Names what decides the last bits of a logit: version, libraries, the kernels that run, system, and what was asked for beside the usual.
  *
  * The same for every driver of the same libraries: they compute the same.
  *
  * @returns at most 96 ASCII characters
  */
-export function engineIdOf(libraries: readonly Library[], version: string): string {
+export function engineIdOf(libraries: readonly Library[], version: string, asked: Asked = {}): string {
   const lines = libraries.map(({ name, digest }) => `${name} ${digest}`).sort()
   const digest = createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, DIGEST_CHARS)
   const kernels = libraries.map(({ name }) => BACKEND.exec(name)?.[1] ?? '').filter((name) => name !== '')
   const id = `llama.cpp/${version} ${digest} ${kernels.sort().join('+')} ${process.platform}-${process.arch}`
-  return id.slice(0, ENGINE_ID_CHARS_MAX)
+  const { kvType = 'f16', flashAttention = true } = asked
+  // A receipt must not name the engine that others have for logits that it cannot compute.
+  const unusual = `${kvType === 'f16' ? '' : ` kv-${kvType}`}${flashAttention ? '' : ' fa-off'}`
+  return id.slice(0, ENGINE_ID_CHARS_MAX - unusual.length) + unusual
 }

@@ -53,7 +53,7 @@ export async function openNative(request: LoadRequest, native: LoadedNative, ver
   const prompter = await attempt('template_invalid', async () => createPrompter(promptFactsOf(header.info)))
   const loaded: LoadedModel = {
     digest: request.digest,
-    engineId: engineIdOf(native.libraries, native.found.version),
+    engineId: engineIdOf(native.libraries, native.found.version, request),
     vocabSize: model.vocabSize,
     contextTokens: header.contextTokens,
     slotCount: request.slotCount,

@@ -27,15 +27,17 @@ export type ProbeAnswer = Found | Opened | ProbeFailed
 const CHILD = fileURLToPath(new URL(`probe-child${extname(import.meta.url)}`, import.meta.url))
 /** The first start of a device's driver may take many seconds. */
 const PROBE_MS_MAX = 60_000
+const ANSWERS: ReadonlySet<unknown> = new Set(['found', 'opened', 'failed'])
+const OTHER = 'the probe answered something else'
 
 export async function findLibraries(gpu: LoadRequest['gpu']): Promise<Found | ProbeFailed> {
   const answer = await probe({ type: 'find', gpu })
-  return answer.type === 'opened' ? { type: 'failed', reason: 'the probe answered something else' } : answer
+  return answer.type === 'opened' ? { type: 'failed', reason: OTHER } : answer
 }
 
 export async function tryOpen(paths: LibraryPaths): Promise<Opened | ProbeFailed> {
   const answer = await probe({ type: 'open', paths })
-  return answer.type === 'found' ? { type: 'failed', reason: 'the probe answered something else' } : answer
+  return answer.type === 'found' ? { type: 'failed', reason: OTHER } : answer
 }
 
 /** Never rejects. Flags of this process are not the child's: some of them break the forks that node-llama-cpp makes in turn. */
@@ -51,11 +53,13 @@ function probe(task: ProbeTask): Promise<ProbeAnswer> {
   child.once('message', (answer) => resolve(parseAnswer(answer)))
   child.once('error', () => fail('the probe could not be started'))
   child.once('exit', (code, signal) => fail(`the probe ended with ${signal ?? `exit ${code}`}`))
-  child.send(task, () => undefined)
+  // One that could not be started has no channel, and says so by an event.
+  if (child.pid !== undefined) child.send(task, () => undefined)
   return promise.finally(() => clearTimeout(timer))
 }
 
-/** The child is this program in the same version. */
+/** The child is this program in the same version, but what it loads is not. */
 function parseAnswer(value: unknown): ProbeAnswer {
-  return value as ProbeAnswer
+  const isAnswer = typeof value === 'object' && value !== null && 'type' in value && ANSWERS.has(value.type)
+  return isAnswer ? (value as ProbeAnswer) : { type: 'failed', reason: OTHER }
 }

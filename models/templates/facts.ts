@@ -21,6 +21,13 @@ const CONTROL = 3
 const USER_DEFINED = 4
 /** Some files call tokens that end turns the user's own. */
 const LOOKS_LIKE_CONTROL = /^<\|.*\|>$|^<(?:start|end)_of_turn>$/
+/** llama.cpp takes a token with one of these texts for a control token, whatever the file calls it. */
+const ALWAYS_CONTROL: ReadonlySet<string> = new Set([
+  ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<end_of_turn>', '<|endoftext|>', '<|end_of_text|>', '<EOT>', '_<EOT>'],
+  ...['[EOT]', '[EOS]', '</s>', '<eos>', '<|eom_id|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>', '[e~['],
+  ...['<end_of_utterance>', '<turn|>', '<|tool_response>', '<\uff5cend\u2581of\u2581sentence\uff5c>'],
+  ...['<|start|>', '<|channel|>', '<|message|>', '<|constrain|>'],
+])
 /** What llama.cpp takes where a file names none. */
 const DEFAULT_IDS: Readonly<Record<string, { readonly bos: number; readonly eos: number }>> = {
   llama: { bos: 1, eos: 2 },
@@ -52,5 +59,6 @@ export function digestOf(template: string): string {
 
 function isControl(text: string, type: number | undefined): boolean {
   if (text.length < 2) return false
+  if (ALWAYS_CONTROL.has(text)) return true
   return type === CONTROL || (type === USER_DEFINED && LOOKS_LIKE_CONTROL.test(text))
 }

@@ -13,10 +13,11 @@ export type Template = (variables: Variables) => string
 
 /** The package's types cannot be resolved from outside of it: this is what is used of them. */
 type Value = { readonly value: unknown }
+type Statement = { readonly type: string; readonly assignee?: Statement }
 type Scope = { set(name: string, value: unknown): unknown }
 type Engine = {
   run(program: object): Value
-  evaluate(statement: object | undefined, scope: Scope): Value
+  evaluate(statement: Statement | undefined, scope: Scope): Value
 }
 
 const TEMPLATE_CHARS_MAX = 262_144
@@ -24,7 +25,7 @@ const TEMPLATE_CHARS_MAX = 262_144
 const SPACES_MAX = /\s{1025}/
 /** Nodes of the program that are evaluated, and items of the lists and objects that they give. */
 const STEPS_MAX = 2_000_000
-/** Of any text that a template makes, its result too. */
+/** Of any text that a template makes, its result too, and of any list or object as it would be written out. */
 const TEXT_CHARS_MAX = 8_388_608
 /** Of all of them together. */
 const WORK_CHARS_MAX = 1_073_741_824
@@ -63,12 +64,35 @@ const Unbounded: new (scope: Scope) => Engine = Interpreter
 class BoundedEngine extends Unbounded {
   #steps = 0
   #chars = 0
+  /** Characters and items of lists and objects, those within them counted as often as they are there. */
+  #weights = new WeakMap<Value, number>()
 
-  override evaluate(statement: object | undefined, scope: Scope): Value {
+  override evaluate(statement: Statement | undefined, scope: Scope): Value {
     this.#spend(1)
     const result = super.evaluate(statement, scope)
     this.#weigh(result.value)
+    // A list of 40 lists, each twice the one before, is small until a filter writes it out in a single step.
+    if (isNested(result.value) && this.#weightOf(result) > TEXT_CHARS_MAX) throw tooMuchText()
+    if (statement?.type === 'Set') this.#forget(statement.assignee, scope)
     return result
+  }
+
+  /** Members of a namespace alone may change: what holds the namespace then weighs more. */
+  #forget(assignee: Statement | undefined, scope: Scope): void {
+    const isChange = assignee?.type === 'MemberExpression' && isNested(super.evaluate(assignee, scope).value)
+    if (isChange) this.#weights = new WeakMap()
+  }
+
+  #weightOf(item: Value): number {
+    const { value } = item
+    if (typeof value === 'string') return value.length
+    if (!isNested(value)) return 1
+    const known = this.#weights.get(item)
+    if (known !== undefined) return known
+    let weight = 1
+    for (const part of value.values()) weight += this.#weightOf(part)
+    this.#weights.set(item, weight)
+    return weight
   }
 
   #spend(steps: number): void {
@@ -81,9 +105,17 @@ class BoundedEngine extends Unbounded {
     if (value instanceof Map) this.#spend(value.size)
     if (typeof value !== 'string') return
     this.#chars += value.length
-    if (value.length > TEXT_CHARS_MAX || this.#chars > WORK_CHARS_MAX)
-      throw new TemplateTooCostly('the template makes too much text')
+    if (value.length > TEXT_CHARS_MAX || this.#chars > WORK_CHARS_MAX) throw tooMuchText()
   }
+}
+
+/** Whether the engine's value is a list or an object: their items are values of the engine. */
+function isNested(value: unknown): value is readonly Value[] | ReadonlyMap<string, Value> {
+  return Array.isArray(value) || value instanceof Map
+}
+
+function tooMuchText(): TemplateTooCostly {
+  return new TemplateTooCostly('the template makes too much text')
 }
 
 /** What every template finds beside the conversation. */

@@ -189,6 +189,8 @@ export class HostBackend implements Backend {
 async function* batchesOf(host: HostProcess, request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch> {
   const { queue, cancel, close } = host.open((call) => ({ type: 'generate', call, request }))
   signal.addEventListener('abort', cancel, { once: true })
+  // Between finding the host and this line it may have been aborted.
+  if (signal.aborted) cancel()
   let isOver = false
   try {
     while (!isOver) {

@@ -125,7 +125,8 @@ export class HostProcess {
   }
 
   send(frame: DaemonFrame): void {
-    if (this.#isGone) this.#end()
+    // A process that could not be started has no channel at all.
+    if (this.#isGone || this.#child.pid === undefined) this.#end()
     // A channel that is just closing says so to the callback; `exited` follows and fails the calls.
     else this.#child.send(frame, () => undefined)
   }
@@ -146,9 +147,15 @@ export class HostProcess {
     this.#lastSignNs = this.#nowNs()
     if (frame === undefined) this.#end('SIGKILL')
     else if (frame.type === 'step') this.#takeStep(frame.batches)
-    else if (frame.type === 'tokens') this.#takeStep(readStepBody(frame.body))
+    else if (frame.type === 'tokens') this.#takeBody(frame.body)
     else this.#waiting.get(frame.call)?.take(frame)
     if (frame?.type === 'failed') this.#streams.get(frame.call)?.fail(new FabricError(frame.code, frame.detail))
+  }
+
+  #takeBody(body: Uint8Array): void {
+    const batches = readStepBody(body)
+    if (batches === undefined) this.#end('SIGKILL')
+    else this.#takeStep(batches)
   }
 
   #takeStep(batches: readonly CallBatch[]): void {

@@ -70,4 +70,26 @@ test('a type that there is not, and a list of lists, are not', async () => {
   assert.is(await faultOf(patched((bytes) => bytes.writeUInt32LE(9, typeAt + 4))), 'header_invalid')
 })
 
+/** A header of so many fields, each a list of so many bytes. */
+function listsOf(fieldCount: number, itemCount: number, tensorCount = 0): Buffer {
+  const u32 = (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer)
+  const u64 = (value: number): Buffer => Buffer.from(BigUint64Array.of(BigInt(value)).buffer)
+  const field = Buffer.concat([u64(1), Buffer.from('a'), u32(9), u32(0), u64(itemCount), Buffer.alloc(itemCount)])
+  const tensor = Buffer.concat([u64(1), Buffer.from('t'), u32(1), u64(1), u32(0), u64(0)])
+  return Buffer.concat([
+    ...[Buffer.from('GGUF'), u32(3), u64(tensorCount), u64(fieldCount)],
+    ...Array.from({ length: fieldCount }, () => field),
+    ...Array.from({ length: tensorCount }, () => tensor),
+  ])
+}
+
+test('a header whose lists, fields or tensors are too many together is refused, though each is sound', async () => {
+  assert.is(await faultOf(listsOf(2, 4_194_304)), undefined)
+  assert.is(await faultOf(listsOf(3, 4_194_304)), 'header_invalid')
+  assert.is(await faultOf(listsOf(16_384, 1)), undefined)
+  assert.is(await faultOf(listsOf(16_385, 1)), 'header_invalid')
+  assert.is(await faultOf(listsOf(1, 1, 65_536)), undefined)
+  assert.is(await faultOf(listsOf(1, 1, 65_537)), 'header_invalid')
+})
+
 test.run()

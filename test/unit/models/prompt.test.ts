@@ -1,7 +1,7 @@
 /** What holds for the prompts of every template: nobody's words become control tokens, nothing is lost, nothing runs for ever. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { readGgufFileInfo } from 'node-llama-cpp'
+import { type GgufFileInfo, readGgufFileInfo } from 'node-llama-cpp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FabricError } from '../../../core/errors.ts'
@@ -26,6 +26,10 @@ const LONG: readonly ChatMessage[] = [
 const plain = (template: string): PromptFacts => ({ template, bosToken: '', eosToken: '', controlTexts: [] })
 const render = (template: string, messages: readonly ChatMessage[] = [{ role: 'user', content: 'Hi' }]): string =>
   createPrompter(plain(template)).render(messages)
+
+function parseInfo(value: object): GgufFileInfo {
+  return value as GgufFileInfo
+}
 
 function errorCode(work: () => unknown): string {
   try {
@@ -92,6 +96,22 @@ const HOSTILE: readonly (readonly [what: string, template: string])[] = [
     'lists that double',
     '{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x|length }}',
   ],
+  ...['tojson', 'string', 'join(",")', 'tojson(indent=4)'].map((filter): readonly [string, string] => [
+    `a list that doubles by holding itself twice, through ${filter}`,
+    `{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x|${filter} }}`,
+  ]),
+  [
+    'objects that double from the outside in',
+    `${Array.from({ length: 41 }, (_, n) => `{% set n${n} = namespace(x=[]) %}`).join('')}{{ [n0]|length }}${Array.from(
+      { length: 40 },
+      (_, n) => `{% set n${n}.x = [n${n + 1}, n${n + 1}] %}`,
+    ).join('')}{{ [n0]|tojson }}`,
+  ],
+  [
+    'long texts to be sorted',
+    '{% set ns = namespace(x="x") %}{% for i in range(20) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}' +
+      '{% set ns.l = [ns.x ~ "a", ns.x ~ "b"] %}{% for i in range(16) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l|sort|length }}',
+  ],
   ['much text', `{% for i in range(100000) %}{{ "${'x'.repeat(200)}" }}{% endfor %}`],
 ]
 for (const [what, template] of HOSTILE)
@@ -107,6 +127,21 @@ for (const [what, template] of HOSTILE)
     )
     assert.ok(performance.now() - startedMs < 30_000)
   })
+
+test('a namespace that changes while a template walks over a long conversation costs nothing', () => {
+  const template =
+    '{% set ns = namespace(seen=0, last=messages[0]) %}{% for message in messages %}{% set ns.seen = ns.seen + messages|length %}' +
+    '{% set ns.last = message %}{{ message | tojson }}{% endfor %}{{ ns.seen }}'
+  const messages = Array.from({ length: 500 }, (): ChatMessage => ({ role: 'user', content: 'Hi' }))
+  assert.ok(render(template, messages).endsWith(String(500 * 500)))
+})
+
+test('what llama.cpp takes for a control token is one, whatever the file calls it', () => {
+  const texts = ['<unk>', '<|im_end|>', '</s>', '<eos>', '[EOT]', 'hello', '<|x|>', '<think>']
+  const ggml = { model: 'gpt2', tokens: texts, token_type: [2, 1, 4, 1, 6, 1, 1, 4] }
+  const { controlTexts } = promptFactsOf(parseInfo({ metadata: { tokenizer: { ggml } } }))
+  assert.equal(controlTexts, ['<|im_end|>', '</s>', '<eos>', '[EOT]'])
+})
 
 test('a template that refuses the messages, or calls itself for ever, leaves the model usable', () => {
   for (const template of ['{{ raise_exception("no") }}', '{% macro a(b) %}{{ a(b) }}{% endmacro %}{{ a(1) }}'])

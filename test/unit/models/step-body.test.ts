@@ -1,6 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { CallBatch } from '../../../models/frames.ts'
 import { readStepBody } from '../../../models/step-body.ts'
+import { missing } from '../../support/missing.ts'
 
 type Chance = { readonly id: number; readonly logprob: number; readonly text: string }
 type Token = Chance & {
@@ -35,6 +37,8 @@ function bodyOf(tokens: readonly Token[]): Uint8Array {
   return bytes
 }
 
+const read = (body: Uint8Array): readonly CallBatch[] => readStepBody(body) ?? missing()
+
 const HELLO: Token = { call: 4_000_000_000, slot: 2, id: 7, logprob: -0.5, text: 'Grüße 🙂', finish: 0 }
 const NOTHING: Token = { call: 2, slot: 0, id: -1, logprob: 0, text: 'é', finish: 3 }
 
@@ -56,7 +60,7 @@ test('the first alternative is the token itself, and their texts follow all toke
     { id: 9, logprob: -0.25, text: '' },
     { id: 1, logprob: -3, text: '🙂' },
   ]
-  const [plain, detailed] = readStepBody(
+  const [plain, detailed] = read(
     bodyOf([
       { ...HELLO, finish: 2 },
       { ...NOTHING, id: 7, finish: 0, chances },
@@ -85,8 +89,26 @@ test('bytes that lie somewhere in a larger buffer read the same', () => {
 
 test('an alternative asked for without others leaves an empty list', () => {
   const chances = [{ id: 7, logprob: -0.5, text: 'x' }]
-  const [batch] = readStepBody(bodyOf([{ ...HELLO, chances }]))
+  const [batch] = read(bodyOf([{ ...HELLO, chances }]))
   assert.equal(batch?.batch.details, [{ id: 7, logprob: -0.5, text: 'x', top: [] }])
+})
+
+test('a body whose counts do not fit its bytes is none, wherever it is cut', () => {
+  const chances = [{ id: 7, logprob: -0.5, text: 'x' }]
+  const body = bodyOf([HELLO, { ...HELLO, chances }])
+  const textBytes = Buffer.byteLength('Grüße 🙂Grüße 🙂x')
+  for (let length = 0; length < body.length - textBytes; length++)
+    assert.is(readStepBody(body.subarray(0, length)), undefined, `${length} bytes`)
+  for (const [at, count] of [
+    [0, 0xffff_ffff],
+    [4, 0xffff_ffff],
+    [4, 0],
+    [0, 1],
+  ] as const) {
+    const other = Buffer.from(body)
+    other.writeUInt32LE(count, at)
+    assert.is(readStepBody(other), undefined, `${count} at ${at}`)
+  }
 })
 
 test.run()
