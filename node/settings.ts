@@ -1,6 +1,7 @@
 /** Every setting of the daemon: its key in config.toml, what it may be, and what it is when nobody says. */
 import { isIP } from 'node:net'
 import { LIMITS } from '../core/limits.ts'
+import { SLOT_COUNT_MAX, THREAD_COUNT_MAX } from '../models/requests.ts'
 import { defaultThreads } from './hosts/machine.ts'
 import { LOG_LEVELS, type LogLevel } from './runtime/telemetry.ts'
 import { durationText, parseBytes, parseDurationMs, shares, yesOrNo } from './setting-values.ts'
@@ -100,8 +101,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     ...{ key: 'validators', expected: `${VALIDATORS_MIN} to ${LIMITS.validatorCountMax}`, fallback: VALIDATORS_MIN },
     parse: whole(VALIDATORS_MIN, LIMITS.validatorCountMax),
   },
-  threads: { key: 'threads', expected: '1 to 1024', fallback: defaultThreads(), parse: whole(1, 1_024) },
-  slots: { key: 'slots', expected: '1 to 256', fallback: 8, parse: whole(1, 256) },
+  threads: {
+    key: 'threads',
+    expected: `1 to ${THREAD_COUNT_MAX}`,
+    fallback: defaultThreads(),
+    parse: whole(1, THREAD_COUNT_MAX),
+  },
+  slots: { key: 'slots', expected: `1 to ${SLOT_COUNT_MAX}`, fallback: 8, parse: whole(1, SLOT_COUNT_MAX) },
   gpu: {
     ...{ key: 'gpu', expected: GPU_KINDS.join(', '), fallback: 'off' },
     parse: (text) => GPU_KINDS.find((kind) => kind === text),

@@ -23,7 +23,7 @@ export function addRunningModels(models: Command, run: Run): void {
   nodeFlags(models.command('load'))
     .description('have a running node load an installed model')
     .argument('<id>', 'model id')
-    .option('--keep-alive <time>', `how long it stays without a job: 10m, 0, ${FOREVER} (default: as any other)`)
+    .option('--keep-alive <time>', `how long it stays without a job: 10m, 0, ${FOREVER} (default: as long as others)`)
     .option('--json', 'as JSON')
     .action((id: string, flags: LoadFlags) => run((io) => load(id, flags, configOf(flags, io), io)))
   nodeFlags(models.command('unload'))
