@@ -87,7 +87,7 @@ export function runNpm(args, options) {
 }
 
 function install() {
-  console.log('Installing dependencies, once (about 0.75 GB) ...')
+  console.log('Installing dependencies, once (about 0.8 GB) ...')
   const startedMs = Date.now()
   const args = ['ci', '--include=dev', '--include=optional', '--loglevel=error', '--no-audit', '--no-fund']
   const env = { ...process.env, CFAB_SETUP: '1' }
