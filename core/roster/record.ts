@@ -11,17 +11,29 @@ export const LOAD_STEPS = 8
 export const peerRecordCodec = defineBody(
   'peer-record',
   {
-    addresses: list(text(64), 4),
+    /** `host:port`, or `relay:<PeerId>` of a gateway that it keeps a connection to; in the order in which to try them. */
+    addresses: list(text(72), 4),
     region: text(32),
     /** Bits of ROLE. */
     roles: u8(),
-    /** Digests of the model files it holds. */
-    models: list(digest(), 16),
+    /** The models that it would run now, in memory or on disk. */
+    models: list(
+      record({
+        digest: digest(),
+        /** What it measured of itself, one stream, quantised to three significant bits; 0 before it has. */
+        tokensPerSecond: u16(),
+      }),
+      12,
+    ),
     hardware: record({ device: code(DEVICE_KINDS), memoryMiB: u32(), threads: u16() }),
     /** Busy slots in eighths, 0 to LOAD_STEPS. */
     load: u8(),
+    /** Sequences that it runs at once, over all models. */
+    slots: u16(),
     /** Price factor in permille of the swarm's price table, 1000 for the table itself. */
     factorPermille: u16(),
+    /** Of the node's program. */
+    version: text(24),
     /** Raised by the peer itself, to refute a suspicion or after it lost its sequence. */
     incarnation: u64(),
     sequence: u64(),
