@@ -16,6 +16,7 @@ export function streamTests(test: Test, create: Create): void {
       const stream = await a.openStream(b.self, 'double', Uint8Array.of(7), { deadlineMs: 4_000 })
       const reading = readAll(stream)
       for (let value = 0; value < 100; value += 1) await stream.send(Uint8Array.of(value))
+      // What is still on its way back is read, and made room for, after this side has ended.
       stream.end()
       const frames = await reading
       assert.equal(
