@@ -17,6 +17,7 @@ export const ERRORS = {
     summary: 'A flag, environment variable or config file has a value that is not allowed.',
   },
   CF_CONFIG_HOME_LOCKED: { retry: 'later', http: 503, exit: 75, summary: 'Another daemon uses this home folder.' },
+  CF_CONFIG_HOME_TAKEN: { retry: 'never', http: 409, exit: 78, summary: 'The home folder belongs to another swarm.' },
   CF_CONFIG_RUNTIME_TOO_OLD: {
     retry: 'never',
     http: 500,
@@ -43,6 +44,13 @@ export const ERRORS = {
     http: 502,
     exit: 69,
     summary: 'The stream from a peer ended before its end.',
+  },
+  CF_MESH_INVITE_INVALID: { retry: 'never', http: 400, exit: 65, summary: 'The text is no invite of a swarm.' },
+  CF_MESH_INVITE_REFUSED: {
+    retry: 'never',
+    http: 403,
+    exit: 77,
+    summary: 'The swarm does not let this peer in with this invite.',
   },
   CF_ROSTER_UNKNOWN: {
     retry: 'never',

@@ -17,6 +17,10 @@ export const LIMITS = {
   envelopeBytesMax: 1_114_112,
   validatorCountMax: 13,
   memberCountMax: 2_048,
+  /** A roster of that many, 78 bytes each. */
+  rosterBytesMax: 163_840,
+  /** Rosters that a node keeps: of the shortest epochs these last longer than any job does. */
+  rosterEpochsMax: 512,
   replicaCountMax: 5,
   spareCountMax: 3,
   rendezvousWeightMax: 64,

@@ -1,6 +1,7 @@
 /** From an accepted hold to a job: the draw is fixed here, from the hold's hash and the certified roster. */
 import type { JobId, UserId } from '../ids.ts'
 import { rankedFor } from '../log/draw.ts'
+import { epochOfJob } from '../log/epochs.ts'
 import type { Intent } from '../log/intent.ts'
 import type { LogState } from '../log/state.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
@@ -18,15 +19,17 @@ export type AdmissionInput = {
 
 export function admitJob(input: AdmissionInput): AdmittedJob {
   const { id, user, intent, intentEnvelope, hold, state, roster } = input
-  const { policy } = state.genesis
+  const { genesis } = state
+  const { policy } = genesis
+  const logged = state.jobs.get(id)
+  // Rows are made before the log has the hold: until then the epoch of the job is the current one.
+  const { epoch, beacon } = logged === undefined ? state : epochOfJob(state, logged)
   return {
     phase: 'admitted',
     ...{ id, swarmId: state.swarmId, user, intent, intentEnvelope, hold },
     draw: {
-      epoch: state.epoch,
-      rosterRoot: roster.root,
-      beacon: state.beacon,
-      ranked: rankedFor(state, roster, intent, hold.hash),
+      ...{ epoch, rosterRoot: roster.root, beacon },
+      ranked: rankedFor({ genesis, beacon }, roster, intent, hold.hash),
     },
     attempt: 0,
     timing: {

@@ -9,6 +9,7 @@ import { LIMITS } from '../limits.ts'
 import { type Assignment, answerCodec, answersDigest, assignmentCodec, bodyDigest } from '../log/assignment.ts'
 import { abstainersOf, statementOf } from '../log/authority.ts'
 import { rankedFor } from '../log/draw.ts'
+import { drawSource, epochOfJob } from '../log/epochs.ts'
 import { type Intent, isVerifiable } from '../log/intent.ts'
 import { intentOf, settlementOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
@@ -53,6 +54,7 @@ export type Bench = {
   /** Its own replicas are left out of what it signs; undefined for a coordinator, which signs nothing. */
   readonly self: PeerId | undefined
   readonly state: LogState
+  /** Of the job's epoch. */
   readonly roster: RosterSnapshot
   readonly nowMs: number
   readonly facts: (modelDigest: Digest) => ModelFacts | undefined
@@ -73,11 +75,12 @@ export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Val
   const facts = bench.facts(intent.modelDigest)
   if (facts?.megaParams !== intent.modelMegaParams || !isModelFor(intent, facts))
     return reject('proposal_mismatch', 'model')
-  const { epoch, beacon } = state
+  const { epoch, beacon, rosterRoot } = epochOfJob(state, job)
   const same =
     assignment.epoch === epoch &&
     assignment.beacon === beacon &&
-    assignment.rosterRoot === roster.root &&
+    assignment.rosterRoot === rosterRoot &&
+    roster.root === rosterRoot &&
     assignment.holdHash === job.holdHash
   if (!same || assignment.attempt !== 0) return reject('proposal_mismatch', 'draw')
   const late =
@@ -85,7 +88,7 @@ export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Val
     assignment.revealByMs > job.deadlineMs ||
     assignment.commitByMs < BigInt(nowMs)
   if (late) return reject('proposal_mismatch', 'deadlines')
-  const ranked = rankedFor(state, roster, intent, job.holdHash)
+  const ranked = rankedFor(drawSource(state, job), roster, intent, job.holdHash)
   const answers = openAnswers(state, assignment, proposal.answers, ranked)
   if (answers.action !== 'accept') return answers
   const workers = pick(ranked, answers.value, intent.replicas)

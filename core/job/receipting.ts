@@ -1,17 +1,22 @@
 /** Makes the receipt of a settled job, from what its phases left behind. */
+import { FIRST_EPOCH } from '../receipt/epoch.ts'
 import { type Receipt, receiptCodec } from '../receipt/receipt.ts'
 import type { Replica, SettledJob } from './job.ts'
 
 const NOTHING = new Uint8Array()
 const NO_CERTIFICATE = { bitmap: 0, signatures: NOTHING }
 
-/** @param genesis  body bytes of the swarm's genesis */
-export function receiptOf(job: SettledJob, genesis: Uint8Array): Uint8Array {
+/**
+ * @param genesis  body bytes of the swarm's genesis
+ * @param epoch    the part of the job's epoch, for jobs of a later one
+ */
+export function receiptOf(job: SettledJob, genesis: Uint8Array, epoch: Receipt['epoch'] = FIRST_EPOCH): Uint8Array {
   const { certificate } = job.settlement
   const receipt: Receipt = {
     genesis,
     intent: job.intentEnvelope,
     hold: { index: job.hold.index, previous: job.hold.previous, timeMs: job.hold.timeMs },
+    epoch,
     assignment: assignmentPart(job),
     execution: { commitments: job.replicas.map(commitmentOf), delivery: job.delivery },
     verification: job.findings.map(({ body, certificate: signed }) => ({ finding: body, ...signed })),

@@ -19,6 +19,7 @@ export type TransferKind =
   | 'reward'
   | 'transfer'
   | 'correction'
+  | 'forfeit'
 
 export type Transfer = {
   readonly id: Digest

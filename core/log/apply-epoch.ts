@@ -1,41 +1,76 @@
 /** Entries that move the swarm from one epoch, validator set or snapshot to the next; each needs a certificate of the current set. */
 import { admitKey } from '../identity/keys.ts'
-import { type Digest, keyOf } from '../ids.ts'
-import type { CompactCertificate } from '../quorum/certificate.ts'
+import { type Digest, keyOf, nodeAccount, type PeerId } from '../ids.ts'
+import { EMPTY_ACCOUNT, spendable } from '../ledger/account.ts'
+import type { TransferDraft } from '../ledger/transfer.ts'
+import { type CompactCertificate, votersOf } from '../quorum/certificate.ts'
 import { isValidatorList, type ValidatorSet, validatorSet } from '../quorum/validators.ts'
 import type { VoteKind } from '../quorum/vote.ts'
 import { certificateFault, numberedSubject, statementOf } from './authority.ts'
 import { beaconEntryCodec, rosterEntryCodec, snapshotEntryCodec, validatorSetEntryCodec } from './bodies-certified.ts'
-import { type Handler, without } from './effects.ts'
+import { book, type Handler, without } from './effects.ts'
+import { beaconDigest, recordEpoch, rosterDigest } from './epochs.ts'
 import { type Refused, refuse } from './refusal.ts'
-import type { LogState } from './state.ts'
+import { count, freshStanding, isAdmitted, JOINED_WEIGHT, ownerNamed } from './standing.ts'
+import { type LogState, platformOf } from './state.ts'
 
 /** Fixes the roster of the next epoch; draws use the current one until its beacon comes. */
 export const applyRoster: Handler = (state, entry) => {
   const decoded = rosterEntryCodec.decode(entry.body)
   if (decoded.action !== 'accept') return refuse('body_malformed')
-  const { epoch, root } = decoded.value
-  if (epoch !== state.epoch + 1n || state.nextRosterRoot !== null) return refuse('epoch_mismatch')
-  const uncertified = numberedFault(state, 'roster', epoch, root, decoded.value)
+  const { epoch, root, commits } = decoded.value
+  if (epoch !== state.epoch + 1n || state.nextRoster !== null) return refuse('epoch_mismatch')
+  const digest = rosterDigest(state.swarmId, epoch, root, commits)
+  const uncertified = numberedFault(state, 'roster', epoch, digest, decoded.value)
   if (uncertified !== undefined) return uncertified
-  state.nextRosterRoot = root
+  state.nextRoster = { root, commits, loggedMs: entry.timeMs, body: entry.body }
   return without()
 }
 
 /** Starts the next epoch: its roster was fixed before anyone knew this beacon. */
-export const applyBeacon: Handler = (state, entry) => {
+export const applyBeacon: Handler = (state, entry, hash) => {
   const decoded = beaconEntryCodec.decode(entry.body)
   if (decoded.action !== 'accept') return refuse('body_malformed')
-  const { epoch, beacon } = decoded.value
+  const { epoch, beacon, forfeits } = decoded.value
   if (epoch !== state.epoch + 1n) return refuse('epoch_mismatch')
-  if (state.nextRosterRoot === null) return refuse('roster_missing')
-  const uncertified = numberedFault(state, 'beacon', epoch, beacon, decoded.value)
+  if (state.nextRoster === null) return refuse('roster_missing')
+  const digest = beaconDigest(state.swarmId, epoch, beacon, forfeits)
+  const uncertified = numberedFault(state, 'beacon', epoch, digest, decoded.value)
   if (uncertified !== undefined) return uncertified
+  const forfeited = votersOf(state.validators, forfeits)
+  // Counted in the epoch that ends: what a weight is in the next roster was settled when this one began.
+  for (const validator of forfeited) count(state, validator, 'forfeits')
+  const { root: rosterRoot, body: roster } = state.nextRoster
   state.epoch = epoch
   state.beacon = beacon
-  state.rosterRoot = state.nextRosterRoot
-  state.nextRosterRoot = null
-  return without()
+  state.rosterRoot = rosterRoot
+  state.nextRoster = null
+  const proof = { roster, beacon: entry.body }
+  recordEpoch(state, { epoch, beacon, rosterRoot, startedMs: entry.timeMs, startedIndex: entry.index, proof })
+  return book(state, entry, hash, forfeitDrafts(state, epoch, forfeited, entry.timeMs), null)
+}
+
+/** What a validator pays that commits to a beacon and keeps its part to itself: at most what it has. */
+export const FORFEIT_MICRO = 1_000_000n
+
+function forfeitDrafts(
+  state: LogState,
+  epoch: bigint,
+  validators: readonly PeerId[],
+  nowMs: bigint,
+): readonly TransferDraft[] {
+  return validators.flatMap((peer): TransferDraft[] => {
+    const debit = nodeAccount(peer)
+    const has = spendable(state.accounts.get(debit) ?? EMPTY_ACCOUNT, nowMs)
+    const amount = has < FORFEIT_MICRO ? has : FORFEIT_MICRO
+    if (amount <= 0n) return []
+    return [
+      {
+        ...{ op: 'direct', kind: 'forfeit', debit, credit: platformOf(state), amount, reason: 'beacon not revealed' },
+        ...{ jobId: null, nodeId: peer, idempotencyKey: `forfeit/${epoch}/${peer}`, vestsAtMs: 0n },
+      },
+    ]
+  })
 }
 
 /** Hands over to the next validator set; what the old one signed and is not in the log yet counts no more. */
@@ -49,6 +84,13 @@ export const applyValidatorSet: Handler = (state, entry) => {
   const uncertified = numberedFault(state, 'validator-set', epoch, next.hash, decoded.value)
   if (uncertified !== undefined) return uncertified
   state.validators = next
+  // Commitments and bits of a waiting roster are places in the old set: the new one certifies it again.
+  state.nextRoster = null
+  for (const peer of added) {
+    if (isAdmitted(state, peer)) continue
+    const standing = { owner: ownerNamed(peer), user: null, joinedEpoch: state.epoch, base: JOINED_WEIGHT }
+    state.peers.set(peer, freshStanding(standing))
+  }
   return without()
 }
 

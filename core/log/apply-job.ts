@@ -5,15 +5,18 @@ import { quote } from '../ledger/pricing.ts'
 import { ZERO_DIGEST } from '../ledger/settlement.ts'
 import type { TransferDraft } from '../ledger/transfer.ts'
 import { LIMITS } from '../limits.ts'
-import { findingCodec } from '../verification/finding.ts'
+import { type Finding, findingCodec } from '../verification/finding.ts'
+import type { StructureFault } from '../verification/structure.ts'
 import { assignmentCodec } from './assignment.ts'
 import { abstainersOf, certificateFault, statementOf } from './authority.ts'
 import { type AssignmentEntry, assignmentEntryCodec, resultEntryCodec } from './bodies-certified.ts'
 import { book, type Handler, without } from './effects.ts'
 import type { Entry } from './entry.ts'
+import { epochOfJob } from './epochs.ts'
 import { type Intent, intentCodec, intentFault, jobIdOf } from './intent.ts'
 import { type Refused, refuse, refuseInvalid } from './refusal.ts'
 import { intentOf } from './settling.ts'
+import { count } from './standing.ts'
 import { type LoggedJob, type LogState, nonceKey, platformOf } from './state.ts'
 
 /** An intent becomes a job here: the nonce is taken, the price at full length is held. */
@@ -36,6 +39,7 @@ export const applyHold: Handler = (state, entry, hash) => {
       holdHash: hash,
       holdIndex: entry.index,
       holdMs: entry.timeMs,
+      epoch: state.epoch,
       deadlineMs,
     },
     ...{
@@ -98,14 +102,14 @@ export const applyAssignment: Handler = (state, entry) => {
   return without(job.id)
 }
 
-/** The body that validators voted on, with the state's own epoch, roster, beacon and hold hash. */
+/** The body that validators voted on, with the hold's hash and the epoch, roster and beacon that it was held under. */
 export function assignmentBody(
   state: LogState,
   job: LoggedJob,
   value: Omit<AssignmentEntry, 'bitmap' | 'signatures'>,
 ): Uint8Array {
   const { attempt, workers, answersDigest, commitByMs, revealByMs, overlapping } = value
-  const { epoch, rosterRoot, beacon } = state
+  const { epoch, rosterRoot, beacon } = epochOfJob(state, job)
   return assignmentCodec.encode({
     ...{ jobId: job.id, attempt, epoch, rosterRoot, beacon, holdHash: job.holdHash },
     ...{ workers, answersDigest, commitByMs, revealByMs, overlapping },
@@ -146,5 +150,15 @@ export const applyResult: Handler = (state, entry) => {
   if (uncertified !== undefined) return uncertified
   const findings = [...job.findings, finding].toSorted((a, b) => a.replica - b.replica)
   state.jobs.set(job.id, { ...job, findings })
+  countFinding(state, finding)
   return without(job.id)
 }
+
+/** An output that nobody shares is no fault: only what passed or failed changes a standing. */
+function countFinding(state: LogState, { worker, verdict, reason }: Finding): void {
+  if (verdict === 'pass') count(state, worker, 'passed')
+  else if (verdict === 'fail') count(state, worker, LOST_REASONS.includes(reason) ? 'lost' : 'failed')
+}
+
+/** Structure faults of a worker that went away instead of answering wrongly. */
+const LOST_REASONS: readonly string[] = ['no_commitment', 'no_reveal'] satisfies readonly StructureFault[]

@@ -18,7 +18,9 @@ import type { TransferDraft } from '../ledger/transfer.ts'
 import { isMintKey } from './authority.ts'
 import { type DirectBody, genesisEntryCodec, mintCodec, transferCodec } from './bodies.ts'
 import { book, type Handler } from './effects.ts'
+import { NO_PROOF, recordEpoch } from './epochs.ts'
 import { type Refused, refuse, refuseInvalid } from './refusal.ts'
+import { genesisStanding } from './standing.ts'
 import { type LogState, platformOf } from './state.ts'
 
 const JOB_ID_BYTES = 32
@@ -33,7 +35,18 @@ export const applyGenesis: Handler = (state, entry, hash) => {
     const pair = { debit: MINT_ACCOUNT, credit: userAccount(user), amount }
     return { ...DIRECT, ...pair, kind: 'starter', reason: 'starter credits', idempotencyKey: `starter/${user}` }
   })
+  admitGenesis(state, entry.index)
   return book(state, entry, hash, grants, null)
+}
+
+/** Everybody that the genesis names is in from the start, and epoch 0 begins. */
+function admitGenesis(state: LogState, startedIndex: bigint): void {
+  const { genesis, epoch, beacon, rosterRoot } = state
+  for (const peer of [...genesis.members.map((member) => member.peer), ...genesis.validators]) {
+    const standing = genesisStanding(state, peer)
+    if (standing !== undefined) state.peers.set(peer, standing)
+  }
+  recordEpoch(state, { epoch, beacon, rosterRoot, startedMs: genesis.createdMs, startedIndex, proof: NO_PROOF })
 }
 
 export const applyMint: Handler = (state, entry, hash) => {

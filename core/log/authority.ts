@@ -1,11 +1,12 @@
 /** Who may write what: a user's signature, a mint key, or a quorum certificate over a statement rebuilt from the state. */
 import { domainHash } from '#core/hash'
 import { u64be, utf8 } from '../codec/bytes.ts'
-import { type Digest, digestBytes, digestOf, keyOf, type PeerId } from '../ids.ts'
+import { type Digest, digestBytes, digestOf, type PeerId } from '../ids.ts'
 import { type CompactCertificate, checkCertificate } from '../quorum/certificate.ts'
 import type { Statement, VoteKind } from '../quorum/vote.ts'
 import type { EntryKind } from './entry.ts'
 import { type Refused, refuse } from './refusal.ts'
+import { ownerOf } from './standing.ts'
 import type { LogState } from './state.ts'
 
 /** What authorises each kind of entry; read by docs and by the test that no kind is without authority. */
@@ -36,11 +37,6 @@ export function isMintKey(state: LogState, key: PeerId): boolean {
 /** Validators and mint keys may let others in. */
 export function mayInvite(state: LogState, key: PeerId): boolean {
   return isMintKey(state, key) || state.validators.keys.includes(key)
-}
-
-/** The owner that the genesis names for a peer; a peer that it does not name owns itself. */
-export function ownerOf(state: LogState, peer: PeerId): Digest {
-  return state.genesis.members.find((member) => member.peer === peer)?.owner ?? digestOf(keyOf(peer))
 }
 
 /**

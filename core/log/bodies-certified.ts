@@ -94,14 +94,28 @@ export const evidenceEntryCodec = defineBody('evidence-entry', { evidence: bytes
 /** The roster of the next epoch; it takes effect with that epoch's beacon, which nobody knows yet when the roster is fixed. */
 export const rosterEntryCodec = defineBody(
   'roster-entry',
-  { epoch: u64(), root: digest(), attempt: u32(), ...certificate },
+  {
+    epoch: u64(),
+    root: digest(),
+    /** Digest of the commitments to the beacon, in validator order. */
+    commits: digest(),
+    attempt: u32(),
+    ...certificate,
+  },
   BODY_BYTES_MAX,
 )
 
 /** The beacon of the next epoch: starts it. */
 export const beaconEntryCodec = defineBody(
   'beacon-entry',
-  { epoch: u64(), beacon: digest(), attempt: u32(), ...certificate },
+  {
+    epoch: u64(),
+    beacon: digest(),
+    /** Bit i: the set's key i committed and did not reveal. */
+    forfeits: u16(),
+    attempt: u32(),
+    ...certificate,
+  },
   BODY_BYTES_MAX,
 )
 

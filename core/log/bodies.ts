@@ -1,5 +1,5 @@
 /** Bodies that users, peers and mint keys sign: they travel as envelopes, and the envelope is the entry's body. */
-import { type BodyOf, bytes, bytesMax, code, defineBody, digest, i64, text, u64 } from '../codec/schema.ts'
+import { type BodyOf, bytes, bytesMax, code, defineBody, digest, i64, peer, text, u64 } from '../codec/schema.ts'
 import { LIMITS } from '../limits.ts'
 
 const ACCOUNT_BYTES_MAX = 64
@@ -50,11 +50,27 @@ export const inviteCodec = defineBody(
     expiresMs: u64(),
     /** Empty, or the 32-byte key of the only peer that may use it. */
     forPeer: bytesMax(32),
+    /** Micro-credits for the user that it is spent for; above zero only when a mint key signed it. */
+    grant: i64(),
   },
   128,
 )
 export type Invite = BodyOf<typeof inviteCodec>
 
-/** Uses an invite up. Signed by the peer that comes in; `invite` is the issuer's envelope. */
-export const inviteSpendCodec = defineBody('invite-spend', { invite: bytesMax(300) }, 400)
+/** Says that a peer is the signer's: else anybody could count its machines as another's. */
+export const ownCodec = defineBody('own', { peer: peer() }, 64)
+
+/** Uses an invite up. Signed by the peer that comes in. */
+export const inviteSpendCodec = defineBody(
+  'invite-spend',
+  {
+    /** The issuer's envelope. */
+    invite: bytesMax(300),
+    /** Who owns the peer, and is granted what the invite grants. */
+    user: peer(),
+    /** The user's envelope `own`; empty when the peer is its own user. */
+    consent: bytesMax(220),
+  },
+  600,
+)
 export type InviteSpend = BodyOf<typeof inviteSpendCodec>

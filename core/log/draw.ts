@@ -5,17 +5,18 @@ import { type Member, ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { type Caps, draw } from '../selection/committee.ts'
 import type { Genesis } from './genesis.ts'
 import type { Intent } from './intent.ts'
-import type { LogState } from './state.ts'
+
+/** What a draw takes from the log: `drawSource` (epochs.ts) gives it for a job. */
+export type DrawSource = { readonly genesis: Genesis; readonly beacon: Digest }
 
 /** R + spares in rank order: the same for everybody who knows the roster, the beacon and the hold. */
 export function rankedFor(
-  state: LogState,
+  { beacon, genesis }: DrawSource,
   roster: RosterSnapshot,
   intent: Intent,
   holdHash: Digest,
 ): readonly PeerId[] {
   const spares = LIMITS.spareCountMax
-  const { beacon, genesis } = state
   return draw({
     roster,
     beacon,

@@ -60,6 +60,8 @@ export const genesisCodec = defineBody(
       /** From the hold's log time to the time when anyone may log its refund. */
       jobMs: u32(),
       auditPermille: u16(),
+      /** The longest that an epoch lasts while there are jobs; 0: the genesis roster stands for ever. */
+      epochMs: u32(),
     }),
     starters: list(record({ user: peer(), amount: i64() }), 16),
     /** Of epoch 0. */
@@ -79,6 +81,7 @@ export const DEFAULT_POLICY: Policy = {
   revealMs: 30_000,
   jobMs: 600_000,
   auditPermille: 100,
+  epochMs: 0,
 }
 
 /** @throws InvariantError when the body breaks a rule of `genesisFault`: what is read from a file goes through `parseGenesis` */

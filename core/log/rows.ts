@@ -11,11 +11,12 @@ import {
   peer,
   record,
   text,
+  u8,
   u16,
   u32,
   u64,
 } from '../codec/schema.ts'
-import { type Digest, parseJobId } from '../ids.ts'
+import { parseJobId } from '../ids.ts'
 import { invariant } from '../invariant.ts'
 import type { Account } from '../ledger/account.ts'
 import { LEDGER_LIMITS } from '../ledger/bounds.ts'
@@ -23,6 +24,8 @@ import { OUTCOMES, ZERO_DIGEST } from '../ledger/settlement.ts'
 import { LIMITS } from '../limits.ts'
 import { validatorSet } from '../quorum/validators.ts'
 import { findingCodec } from '../verification/finding.ts'
+import type { EpochStart } from './epochs.ts'
+import type { Standing } from './standing.ts'
 import type { KeyUse, LoggedJob, LogState, Scalars } from './state.ts'
 import { setScalars } from './state.ts'
 
@@ -69,6 +72,7 @@ const jobBody = defineBody(
     holdHash: digest(),
     holdIndex: u64(),
     holdMs: u64(),
+    epoch: u64(),
     deadlineMs: u64(),
     phase: code(['held', 'assigned', 'settled']),
     attempt: u32(),
@@ -98,6 +102,48 @@ function jobFromBody(body: BodyOf<typeof jobBody>): LoggedJob {
   return { ...body, id, findings, settlement: body.settlement[0] ?? null }
 }
 
+const standingBody = defineBody(
+  'standing-row',
+  {
+    owner: digest(),
+    /** None or one. */
+    user: list(peer(), 1),
+    joinedEpoch: u64(),
+    base: u8(),
+    passed: u32(),
+    failed: u32(),
+    lost: u32(),
+    forfeits: u32(),
+    equivocated: flag(),
+    settled: record({ epoch: u64(), weight: u8() }),
+  },
+  256,
+)
+export const standingRow: RowCodec<Standing> = {
+  encode: (standing) => standingBody.encode({ ...standing, user: standing.user === null ? [] : [standing.user] }),
+  decode(bytes) {
+    const body = opened(standingBody.decode(bytes))
+    return { ...body, user: body.user[0] ?? null }
+  },
+}
+
+const epochBody = defineBody(
+  'epoch-row',
+  {
+    epoch: u64(),
+    beacon: digest(),
+    rosterRoot: digest(),
+    startedMs: u64(),
+    startedIndex: u64(),
+    proof: record({ roster: bytesMax(LIMITS.entryBytesMax), beacon: bytesMax(LIMITS.entryBytesMax) }),
+  },
+  2_304,
+)
+export const epochRow: RowCodec<EpochStart> = {
+  encode: (start) => epochBody.encode(start),
+  decode: (bytes) => opened(epochBody.decode(bytes)),
+}
+
 const scalarsBody = defineBody(
   'scalars-row',
   {
@@ -105,18 +151,21 @@ const scalarsBody = defineBody(
     epoch: u64(),
     beacon: digest(),
     rosterRoot: digest(),
-    /** 32 zero bytes for none. */
-    nextRosterRoot: digest(),
+    /** None or one. */
+    nextRoster: list(
+      record({ root: digest(), commits: digest(), loggedMs: u64(), body: bytesMax(LIMITS.entryBytesMax) }),
+      1,
+    ),
     validators: record({ epoch: u64(), keys: list(peer(), LIMITS.validatorCountMax), quorum: u16() }),
     hasSnapshot: flag(),
     snapshot: record({ index: u64(), digest: digest() }),
   },
-  2_048,
+  3_072,
 )
 export const scalarsRow: RowCodec<Scalars> = {
   encode(scalars) {
     const { head, epoch, beacon, rosterRoot, validators, snapshot } = scalars
-    const nextRosterRoot = scalars.nextRosterRoot ?? ZERO_DIGEST
+    const nextRoster = scalars.nextRoster === null ? [] : [scalars.nextRoster]
     const hasSnapshot = snapshot !== null
     const kept = snapshot ?? { index: 0n, digest: ZERO_DIGEST }
     return scalarsBody.encode({
@@ -124,7 +173,7 @@ export const scalarsRow: RowCodec<Scalars> = {
       epoch,
       beacon,
       rosterRoot,
-      nextRosterRoot,
+      nextRoster,
       validators,
       hasSnapshot,
       snapshot: kept,
@@ -133,9 +182,8 @@ export const scalarsRow: RowCodec<Scalars> = {
   decode(bytes) {
     const body = opened(scalarsBody.decode(bytes))
     const { epoch, keys, quorum } = body.validators
-    const nextRosterRoot: Digest | null = body.nextRosterRoot === ZERO_DIGEST ? null : body.nextRosterRoot
     const snapshot = body.hasSnapshot ? body.snapshot : null
-    return { ...body, nextRosterRoot, snapshot, validators: validatorSet(epoch, keys, quorum) }
+    return { ...body, nextRoster: body.nextRoster[0] ?? null, snapshot, validators: validatorSet(epoch, keys, quorum) }
   },
 }
 

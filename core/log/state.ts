@@ -6,7 +6,9 @@ import type { Account } from '../ledger/account.ts'
 import type { Books } from '../ledger/rules.ts'
 import type { ValidatorSet } from '../quorum/validators.ts'
 import type { Finding } from '../verification/finding.ts'
+import type { EpochStart } from './epochs.ts'
 import { type Genesis, genesisRoster, genesisValidators } from './genesis.ts'
+import type { Standing } from './standing.ts'
 import { type Lookup, Table } from './table.ts'
 
 export type LoggedPhase = 'held' | 'assigned' | 'settled'
@@ -33,6 +35,8 @@ export type LoggedJob = {
   readonly holdHash: Digest
   readonly holdIndex: bigint
   readonly holdMs: bigint
+  /** The epoch of its hold's entry: draws and certificates about it stay with that one. */
+  readonly epoch: bigint
   readonly deadlineMs: bigint
   readonly phase: LoggedPhase
   readonly attempt: number
@@ -51,6 +55,16 @@ export type KeyUse = { readonly content: Digest; readonly entryHash: Digest }
 
 export type LogHead = { readonly index: bigint; readonly hash: Digest; readonly timeMs: bigint }
 
+export type NextRoster = {
+  readonly root: Digest
+  /** Digest of the commitments to its beacon, in validator order. */
+  readonly commits: Digest
+  /** Log time of its entry. */
+  readonly loggedMs: bigint
+  /** Body of its entry. */
+  readonly body: Uint8Array
+}
+
 /** The parts of the state that are not rows. */
 export type Scalars = {
   /** Index -1 before the genesis entry. */
@@ -59,7 +73,7 @@ export type Scalars = {
   beacon: Digest
   rosterRoot: Digest
   /** Roster of the next epoch, certified and waiting for its beacon. */
-  nextRosterRoot: Digest | null
+  nextRoster: NextRoster | null
   validators: ValidatorSet
   snapshot: { readonly index: bigint; readonly digest: Digest } | null
 }
@@ -75,6 +89,10 @@ type Tables = {
   readonly invites: Table<PeerId>
   /** Digest of what was voted on twice, to the validator that did. */
   readonly evidence: Table<PeerId>
+  /** PeerId of everybody let in, to what it has done since. */
+  readonly peers: Table<Standing>
+  /** Decimal number of the epoch. */
+  readonly epochs: Table<EpochStart>
 }
 /** Rows that are kept elsewhere; a table that is left out starts empty and stays in memory. */
 export type Lookups = { readonly [Name in keyof Tables]?: Tables[Name] extends Table<infer V> ? Lookup<V> : never }
@@ -91,8 +109,10 @@ export function createState(genesis: Genesis, lookups: Lookups = {}): LogState {
     idempotency: Table.root(lookups.idempotency),
     invites: Table.root(lookups.invites),
     evidence: Table.root(lookups.evidence),
+    peers: Table.root(lookups.peers),
+    epochs: Table.root(lookups.epochs),
     head: { index: -1n, hash: digestOf(new Uint8Array(32)), timeMs: genesis.createdMs },
-    ...{ epoch: 0n, beacon: genesis.beacon, rosterRoot: genesisRoster(genesis).root, nextRosterRoot: null },
+    ...{ epoch: 0n, beacon: genesis.beacon, rosterRoot: genesisRoster(genesis).root, nextRoster: null },
     ...{ validators: genesisValidators(genesis), snapshot: null },
   }
 }
@@ -107,6 +127,8 @@ export function forkState(parent: LogState): LogState {
     idempotency: parent.idempotency.fork(),
     invites: parent.invites.fork(),
     evidence: parent.evidence.fork(),
+    peers: parent.peers.fork(),
+    epochs: parent.epochs.fork(),
   }
 }
 
@@ -119,6 +141,8 @@ export function mergeState(parent: LogState, fork: LogState): void {
   fork.idempotency.mergeInto(parent.idempotency)
   fork.invites.mergeInto(parent.invites)
   fork.evidence.mergeInto(parent.evidence)
+  fork.peers.mergeInto(parent.peers)
+  fork.epochs.mergeInto(parent.epochs)
   setScalars(parent, fork)
 }
 
@@ -128,7 +152,7 @@ export function setScalars(state: LogState, from: Scalars): void {
   state.epoch = from.epoch
   state.beacon = from.beacon
   state.rosterRoot = from.rosterRoot
-  state.nextRosterRoot = from.nextRosterRoot
+  state.nextRoster = from.nextRoster
   state.validators = from.validators
   state.snapshot = from.snapshot
 }

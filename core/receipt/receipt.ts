@@ -2,13 +2,28 @@
  * The receipt of one job: assignment, execution, verification and settlement, hash-linked, in one canonical body. Nothing in it is
  * taken on trust: every byte is under a signature or follows from bytes that are (see verify.ts).
  */
-import { type BodyOf, bytesMax, code, defineBody, digest, list, peer, record, u16, u32, u64 } from '../codec/schema.ts'
+import {
+  type BodyOf,
+  bytesMax,
+  code,
+  defineBody,
+  digest,
+  list,
+  peer,
+  record,
+  u8,
+  u16,
+  u32,
+  u64,
+} from '../codec/schema.ts'
 import { LIMITS } from '../limits.ts'
 
 const ENVELOPE_MAX = 1_024
 const SIGNATURES_MAX = LIMITS.validatorCountMax * 64
 /** Thirteen validators and five replicas make more than the 8 KiB of an ordinary receipt. */
-const RECEIPT_BYTES_MAX = 2 * LIMITS.receiptBytesMax
+const RECEIPT_BYTES_MAX = 3 * LIMITS.receiptBytesMax
+/** Levels below the top of a tree of LIMITS.memberCountMax members. */
+const MEMBER_PATH_MAX = 11
 
 /** Signed by the edge when the stream ends: what reached the client, from whom, how fast, on the edge's clock. */
 export const deliveryCodec = defineBody(
@@ -40,6 +55,24 @@ export const receiptCodec = defineBody(
     intent: bytesMax(ENVELOPE_MAX),
     /** With the intent these rebuild the hold's log entry, whose hash the draw depended on. */
     hold: record({ index: u64(), previous: digest(), timeMs: u64() }),
+    /** What the draw depended on; all empty in epoch 0, which the genesis holds. */
+    epoch: record({
+      number: u64(),
+      /** Bodies of the two log entries that certify it. */
+      roster: bytesMax(LIMITS.entryBytesMax),
+      beacon: bytesMax(LIMITS.entryBytesMax),
+      memberCount: u16(),
+      /** The edge and the workers, in PeerId order, each with its way up the roster's tree. */
+      members: list(
+        record({
+          ...{ peer: peer(), weight: u8(), roles: u8(), owner: digest(), block: u32() },
+          index: u16(),
+          /** 32 bytes a sibling, lowest first. */
+          path: bytesMax(32 * MEMBER_PATH_MAX),
+        }),
+        LIMITS.replicaCountMax + 1,
+      ),
+    }),
     /** Empty bytes when the job failed before it was assigned. */
     assignment: record({
       body: bytesMax(ENVELOPE_MAX),

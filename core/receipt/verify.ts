@@ -10,13 +10,13 @@ import { CHOSEN_NONE, type SettlementBody, settlementCodec } from '../ledger/set
 import { LIMITS } from '../limits.ts'
 import { abstainersOf, statementOf } from '../log/authority.ts'
 import { entryCodec, entryHash } from '../log/entry.ts'
-import { type Genesis, parseGenesis } from '../log/genesis.ts'
+import { parseGenesis } from '../log/genesis.ts'
 import { type Intent, intentCodec, intentFault, jobIdOf } from '../log/intent.ts'
 import { expiryOf, settlementOf } from '../log/settling.ts'
 import { createState, type LoggedJob, type LogState } from '../log/state.ts'
 import { type CompactCertificate, checkCertificate } from '../quorum/certificate.ts'
 import type { Statement } from '../quorum/vote.ts'
-import { ROLE } from '../roster/roster.ts'
+import { ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { accept, reject, type Validation } from '../validation.ts'
 import {
   type Commitment,
@@ -32,6 +32,7 @@ import { type Finding, findingCodec } from '../verification/finding.ts'
 import { policyFor } from '../verification/policy.ts'
 import { vectorFault } from '../verification/vectors.ts'
 import { type CheckedAssignment, checkAssignment } from './assignment.ts'
+import { type CheckedEpoch, checkEpochPart } from './epoch.ts'
 import { type Delivery, deliveryCodec, type Receipt, receiptCodec, receiptFileCodec } from './receipt.ts'
 
 export type ReceiptFacts = {
@@ -59,7 +60,13 @@ export type ReceiptVerdict =
   /** Everything fits together, but the swarm is not one that the verifier trusts. */
   | { readonly status: 'unknown_root'; readonly swarm: SwarmId; readonly facts: ReceiptFacts }
 
-export type ReceiptTrust = { readonly roots: ReadonlySet<string> }
+export type ReceiptTrust = {
+  readonly roots: ReadonlySet<string>
+  /** By root: with the roster of its epoch a job's draw is repeated, without it the certificate is all there is. */
+  readonly rosters?: ReadonlyMap<string, RosterSnapshot>
+}
+
+const NO_ROSTERS: ReadonlyMap<string, RosterSnapshot> = new Map()
 
 /** @param bytes  untrusted; the whole file */
 export function verifyReceiptFile(bytes: Uint8Array, trust: ReceiptTrust): ReceiptVerdict {
@@ -92,13 +99,16 @@ function checkFile(bytes: Uint8Array, trust: ReceiptTrust): Validation<ReceiptFa
   if (opened.action !== 'accept') return opened
   const { value: intent, signer: user, body: intentBody } = opened.value
   if (intentFault(intent) !== undefined) return reject('body_malformed', 'intent')
+  const epoch = checkEpochPart(state, receipt.epoch, trust.rosters ?? NO_ROSTERS)
+  if (epoch.action !== 'accept') return epoch
   const job = loggedJob(state, intentBody, user, receipt)
-  return checkParts({ receipt, state, intent, job, output: file.value.output, file: bytes })
+  return checkParts({ receipt, state, epoch: epoch.value, intent, job, output: file.value.output, file: bytes })
 }
 
 type Parts = {
   readonly receipt: Receipt
   readonly state: LogState
+  readonly epoch: CheckedEpoch
   readonly intent: Intent
   readonly job: LoggedJob
   readonly output: Uint8Array
@@ -106,8 +116,8 @@ type Parts = {
 }
 
 function checkParts(parts: Parts): Validation<ReceiptFacts> {
-  const { receipt, state, intent, output, file } = parts
-  const assignment = checkAssignment(state, parts.job, intent, receipt.assignment)
+  const { receipt, state, epoch, intent, output, file } = parts
+  const assignment = checkAssignment(state, parts.job, intent, receipt.assignment, epoch)
   if (assignment.action !== 'accept') return assignment
   const job =
     assignment.value === undefined
@@ -124,7 +134,7 @@ function checkParts(parts: Parts): Validation<ReceiptFacts> {
   const seal = at('seal', openAs(receiptFileCodec, file, state.swarmId))
   if (seal.action !== 'accept') return seal
   const edge = seal.value.signer
-  if (!isEdge(state.genesis, edge)) return reject('signer_mismatch', 'seal')
+  if (!isEdge(epoch, edge)) return reject('signer_mismatch', 'seal')
   const delivery = checkDelivery(state, job, receipt, edge)
   if (delivery.action !== 'accept') return delivery
   return accept({
@@ -299,17 +309,18 @@ function loggedJob(state: LogState, intentBody: Uint8Array, user: PeerId, receip
       findings: [],
       settlement: null,
       correctionCount: 0,
+      epoch: receipt.epoch.number,
     },
   }
 }
 
-function isEdge(genesis: Genesis, peer: PeerId): boolean {
-  return genesis.members.some((member) => member.peer === peer && (member.roles & ROLE.edge) !== 0)
+function isEdge({ members }: CheckedEpoch, peer: PeerId): boolean {
+  return ((members.get(peer)?.roles ?? 0) & ROLE.edge) !== 0
 }
 
 /** The sealed body inside an envelope, unverified: the genesis inside tells under which swarm to verify it. */
 function bodyOf(file: Uint8Array): Uint8Array {
-  const wire = decodeWire(file, LIMITS.receiptOutputBytesMax + 3 * LIMITS.receiptBytesMax)
+  const wire = decodeWire(file, LIMITS.receiptOutputBytesMax + 4 * LIMITS.receiptBytesMax)
   const body = wire.action === 'accept' && Array.isArray(wire.value) ? wire.value[2] : undefined
   return body instanceof Uint8Array ? body : new Uint8Array()
 }

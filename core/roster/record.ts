@@ -20,7 +20,7 @@ export const peerRecordCodec = defineBody(
     models: list(
       record({
         digest: digest(),
-        /** What it measured of itself, one stream, quantised to three significant bits; 0 before it has. */
+        /** The highest rate that it has seen of itself, over all its streams, to three digits; 0 before it has. */
         tokensPerSecond: u16(),
       }),
       12,
@@ -34,7 +34,7 @@ export const peerRecordCodec = defineBody(
     factorPermille: u16(),
     /** Of the node's program. */
     version: text(24),
-    /** Raised by the peer itself, to refute a suspicion or after it lost its sequence. */
+    /** When it began, milliseconds since the epoch; raised by the peer itself to refute a suspicion, and renewed before it is too old. */
     incarnation: u64(),
     sequence: u64(),
   },
@@ -47,4 +47,11 @@ export type RecordVersion = Pick<PeerRecord, 'incarnation' | 'sequence'>
 /** Says whether `a` replaces `b`; equal versions do not replace each other. */
 export function newer(a: RecordVersion, b: RecordVersion): boolean {
   return a.incarnation === b.incarnation ? a.sequence > b.sequence : a.incarnation > b.incarnation
+}
+
+/** Ends an incarnation: no word of it can follow, so whoever signs it has left until it begins a new one. */
+export const LAST_SEQUENCE = 2n ** 64n - 1n
+
+export function isGoodbye({ sequence }: RecordVersion): boolean {
+  return sequence === LAST_SEQUENCE
 }

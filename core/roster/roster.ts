@@ -4,10 +4,13 @@
  * @see docs/PROTOCOL.md#roster-and-draw
  */
 import { domainHash } from '#core/hash'
-import { u32be, u64be } from '../codec/bytes.ts'
+import { concatBytes, u32be, u64be } from '../codec/bytes.ts'
+import { defineBody, digest, list, peer, record, u8, u32, u64 } from '../codec/schema.ts'
 import { type Digest, digestBytes, digestOf, keyOf, type PeerId } from '../ids.ts'
 import { invariant } from '../invariant.ts'
 import { LIMITS } from '../limits.ts'
+import { accept, reject, type Validation } from '../validation.ts'
+import { merklePath, merkleRoot, topFromPath } from './merkle.ts'
 
 /** Bits of `roles`. */
 export const ROLE = { worker: 1, validator: 2, edge: 4 } as const
@@ -28,6 +31,7 @@ export type RosterSnapshot = {
   readonly epoch: bigint
   /** In PeerId order. */
   readonly members: readonly Member[]
+  /** Over epoch, number of members and a Merkle tree of them. */
   readonly root: Digest
   /** A faster way to rank these members, such as a native kernel; absent: `rank` does. Both give the same. */
   readonly rankTop?: RankTop
@@ -58,11 +62,63 @@ function inRange(value: number, min: number, max: number): boolean {
 export function rosterSnapshot(epoch: bigint, members: readonly Member[]): RosterSnapshot {
   invariant(isMemberList(members), 'a roster is within bounds and lists nobody twice')
   const sorted = [...members].sort((a, b) => (a.peer < b.peer ? -1 : 1))
-  const root = digestOf(domainHash('roster', u64be(epoch), u32be(sorted.length), ...sorted.flatMap(memberParts)))
-  return { epoch, members: sorted, root }
+  return { epoch, members: sorted, root: rootOf(epoch, sorted.length, merkleRoot(sorted.map(leafOf))) }
+}
+
+function rootOf(epoch: bigint, memberCount: number, top: Uint8Array): Digest {
+  return digestOf(domainHash('roster', u64be(epoch), u32be(memberCount), top))
 }
 
 /** 70 bytes: key 32, weight 1, roles 1, owner 32, block 4. */
-function memberParts({ peer, weight, roles, owner, block }: Member): Uint8Array[] {
-  return [keyOf(peer), Uint8Array.of(weight, roles), digestBytes(owner), u32be(block)]
+function leafOf({ peer, weight, roles, owner, block }: Member): Uint8Array {
+  return concatBytes(keyOf(peer), Uint8Array.of(weight, roles), digestBytes(owner), u32be(block))
+}
+
+/** Shows that a member is in a roster to somebody who has only the root. */
+export type MemberProof = {
+  readonly member: Member
+  readonly index: number
+  /** Siblings, lowest first. */
+  readonly path: readonly Uint8Array[]
+  /** The top of the tree that the path must lead to is bound to the root by these. */
+  readonly memberCount: number
+}
+
+/** @returns undefined when the peer is not in the roster */
+export function memberProof({ members }: RosterSnapshot, peer: PeerId): MemberProof | undefined {
+  const index = members.findIndex((member) => member.peer === peer)
+  const member = members[index]
+  if (member === undefined) return undefined
+  return { member, index, path: merklePath(members.map(leafOf), index), memberCount: members.length }
+}
+
+export function isMemberOf(root: Digest, epoch: bigint, { member, index, path, memberCount }: MemberProof): boolean {
+  if (!isMember(member)) return false
+  const top = topFromPath(leafOf(member), { index, count: memberCount, path })
+  return top !== undefined && rootOf(epoch, memberCount, top) === root
+}
+
+/** How a roster travels and is kept: its root says whether it is the one that was asked for. */
+export const rosterCodec = defineBody(
+  'roster',
+  {
+    epoch: u64(),
+    members: list(
+      record({ peer: peer(), weight: u8(), roles: u8(), owner: digest(), block: u32() }),
+      LIMITS.memberCountMax,
+    ),
+  },
+  LIMITS.rosterBytesMax,
+)
+
+export function encodeRoster({ epoch, members }: RosterSnapshot): Uint8Array {
+  return rosterCodec.encode({ epoch, members })
+}
+
+/** Reads a roster that somebody else made; whether it is the certified one, its root tells. */
+export function decodeRoster(bytes: Uint8Array): Validation<RosterSnapshot> {
+  const decoded = rosterCodec.decode(bytes)
+  if (decoded.action !== 'accept') return decoded
+  const { epoch, members } = decoded.value
+  return isMemberList(members) ? accept(rosterSnapshot(epoch, members)) : reject('body_malformed', 'roster.members')
 }

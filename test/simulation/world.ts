@@ -60,6 +60,7 @@ const POLICY: Policy = {
   revealMs: 1_500,
   jobMs: 9_000,
   auditPermille: 0,
+  epochMs: 0,
 }
 /** Deadlines pass in the middle of everything. */
 const TIGHT_POLICY: Policy = { ...POLICY, answerMs: 150, commitMs: 500, revealMs: 250, jobMs: 900 }

@@ -1,7 +1,7 @@
 /** A small swarm with every key at hand: makes signed, certified entry bodies and applies them to one state. */
 import { sealAs } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
-import { type AccountId, type JobId, type PeerId, userAccount } from '../../core/ids.ts'
+import { type AccountId, type Digest, type JobId, type PeerId, userAccount } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import { DEFAULT_PRICES } from '../../core/ledger/pricing.ts'
 import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
@@ -13,14 +13,17 @@ import { type DirectBody, genesisEntryCodec, mintCodec, transferCodec } from '..
 import {
   type AssignmentEntry,
   assignmentEntryCodec,
+  beaconEntryCodec,
   type Correction,
   correctionCodec,
   correctionEntryCodec,
   resultEntryCodec,
+  rosterEntryCodec,
   type SettlementEntry,
   settlementEntryCodec,
 } from '../../core/log/bodies-certified.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
+import { beaconDigest, rosterDigest } from '../../core/log/epochs.ts'
 import { DEFAULT_POLICY, type Genesis, type GenesisBody, makeGenesis } from '../../core/log/genesis.ts'
 import { type Intent, intentCodec, NEUTRAL } from '../../core/log/intent.ts'
 import { settlementOf } from '../../core/log/settling.ts'
@@ -218,6 +221,18 @@ export class LogSwarm {
     const digest = correctionCodec.digest(this.state.swarmId, correction)
     const statement = statementOf(this.state, 'correction', { subject: job.id, attempt: 0, index: number, digest })
     return correctionEntryCodec.encode({ correction, attempt: 0, ...this.certificate(statement) })
+  }
+
+  /** The next epoch's roster entry. */
+  roster(root: Digest, epoch = this.state.epoch + 1n, commits = digestNamed('commits')): Uint8Array {
+    const digest = rosterDigest(this.state.swarmId, epoch, root, commits)
+    return rosterEntryCodec.encode({ epoch, root, commits, attempt: 0, ...this.numbered('roster', epoch, digest) })
+  }
+
+  /** The next epoch's beacon entry. */
+  beacon(beacon: Digest, epoch = this.state.epoch + 1n, forfeits = 0): Uint8Array {
+    const digest = beaconDigest(this.state.swarmId, epoch, beacon, forfeits)
+    return beaconEntryCodec.encode({ epoch, beacon, forfeits, attempt: 0, ...this.numbered('beacon', epoch, digest) })
   }
 
   /** Certificate for what is numbered and not a job. */

@@ -4,12 +4,14 @@ import { canonicalVectors } from './canonical.ts'
 import { certificateVectors } from './certificate.ts'
 import { entryVectors } from './entry.ts'
 import { envelopeVectors } from './envelope.ts'
+import { epochVectors } from './epoch.ts'
 import { genesisVectors } from './genesis.ts'
 import { gumbelVectors } from './gumbel.ts'
 import { holdVectors } from './hold.ts'
 import { intentVectors } from './intent.ts'
 import { keyVectors } from './keys.ts'
 import { latencyVectors } from './latency.ts'
+import { memberVectors } from './member.ts'
 import { payloadVectors } from './payload.ts'
 import { receiptVectors } from './receipt.ts'
 import { rendezvousVectors } from './rendezvous.ts'
@@ -28,6 +30,8 @@ export function allVectors(): readonly VectorFile[] {
     certificateVectors(),
     latencyVectors(),
     genesisVectors(),
+    epochVectors(),
+    memberVectors(),
     entryVectors(),
     holdVectors(),
     settlementVectors(),

@@ -4,13 +4,10 @@ import { peerIdOf } from '../../../../core/ids.ts'
 import type { Applied, Refused } from '../../../../core/log/apply.ts'
 import { changedSet } from '../../../../core/log/apply-epoch.ts'
 import { AUTHORITY } from '../../../../core/log/authority.ts'
-import {
-  beaconEntryCodec,
-  rosterEntryCodec,
-  snapshotEntryCodec,
-  validatorSetEntryCodec,
-} from '../../../../core/log/bodies-certified.ts'
+import { rosterEntryCodec, snapshotEntryCodec, validatorSetEntryCodec } from '../../../../core/log/bodies-certified.ts'
 import { ENTRY_KINDS } from '../../../../core/log/entry.ts'
+import { drawSource, epochOfJob, rosterDigest } from '../../../../core/log/epochs.ts'
+import { isAdmitted } from '../../../../core/log/standing.ts'
 import { validatorSet } from '../../../../core/quorum/validators.ts'
 import { ALICE, applied, LogSwarm } from '../../../support/log-swarm.ts'
 import { digestNamed, keyNamed, validatorKeys } from '../../../support/people.ts'
@@ -22,14 +19,6 @@ function reasonOf(result: Applied | Refused): string {
   return result.status === 'refused' ? result.reason : 'applied'
 }
 
-function roster(swarm: LogSwarm, epoch = 1n): Uint8Array {
-  return rosterEntryCodec.encode({ epoch, root: ROOT, attempt: 0, ...swarm.numbered('roster', epoch, ROOT) })
-}
-
-function beacon(swarm: LogSwarm, epoch = 1n): Uint8Array {
-  return beaconEntryCodec.encode({ epoch, beacon: BEACON, attempt: 0, ...swarm.numbered('beacon', epoch, BEACON) })
-}
-
 test('every entry kind names its authority', () => {
   assert.equal(Object.keys(AUTHORITY).sort(), [...ENTRY_KINDS].sort())
 })
@@ -37,45 +26,51 @@ test('every entry kind names its authority', () => {
 test('a roster takes effect with the beacon of its epoch and not before', () => {
   const swarm = new LogSwarm()
   const { rosterRoot, beacon: first } = swarm.state
-  applied(swarm.apply('roster', roster(swarm)))
+  applied(swarm.apply('roster', swarm.roster(ROOT, 1n)))
   assert.equal([swarm.state.epoch, swarm.state.rosterRoot, swarm.state.beacon], [0n, rosterRoot, first])
-  applied(swarm.apply('beacon', beacon(swarm)))
+  applied(swarm.apply('beacon', swarm.beacon(BEACON, 1n)))
   assert.equal([swarm.state.epoch, swarm.state.rosterRoot, swarm.state.beacon], [1n, ROOT, BEACON])
-  assert.is(swarm.state.nextRosterRoot, null)
+  assert.is(swarm.state.nextRoster, null)
 })
 
 test('a roster once certified is not replaced, and an epoch is neither skipped nor repeated', () => {
   const swarm = new LogSwarm()
-  applied(swarm.apply('roster', roster(swarm)))
-  assert.is(reasonOf(swarm.apply('roster', roster(swarm))), 'epoch_mismatch')
-  assert.is(reasonOf(swarm.apply('beacon', beacon(swarm, 2n))), 'epoch_mismatch')
-  applied(swarm.apply('beacon', beacon(swarm)))
-  assert.is(reasonOf(swarm.apply('beacon', beacon(swarm))), 'epoch_mismatch')
+  applied(swarm.apply('roster', swarm.roster(ROOT, 1n)))
+  assert.is(reasonOf(swarm.apply('roster', swarm.roster(ROOT, 1n))), 'epoch_mismatch')
+  assert.is(reasonOf(swarm.apply('beacon', swarm.beacon(BEACON, 2n))), 'epoch_mismatch')
+  applied(swarm.apply('beacon', swarm.beacon(BEACON, 1n)))
+  assert.is(reasonOf(swarm.apply('beacon', swarm.beacon(BEACON, 1n))), 'epoch_mismatch')
 })
 
 test('a roster, a beacon and a snapshot need their own certificate', () => {
   const swarm = new LogSwarm()
-  const asBeacon = rosterEntryCodec.encode({ epoch: 1n, root: ROOT, attempt: 0, ...swarm.numbered('beacon', 1n, ROOT) })
+  const commits = digestNamed('commits')
+  const fields = { epoch: 1n, root: ROOT, commits, attempt: 0 }
+  const digest = rosterDigest(swarm.state.swarmId, 1n, ROOT, commits)
+  const asBeacon = rosterEntryCodec.encode({ ...fields, ...swarm.numbered('beacon', 1n, digest) })
   assert.is(reasonOf(swarm.apply('roster', asBeacon)), 'certificate_invalid')
-  const ofAnother = rosterEntryCodec.encode({
-    epoch: 1n,
-    root: ROOT,
-    attempt: 0,
-    ...swarm.numbered('roster', 1n, BEACON),
-  })
+  const ofAnother = rosterEntryCodec.encode({ ...fields, ...swarm.numbered('roster', 1n, BEACON) })
   assert.is(reasonOf(swarm.apply('roster', ofAnother)), 'certificate_invalid')
-  const later = rosterEntryCodec.encode({ epoch: 1n, root: ROOT, attempt: 1, ...swarm.numbered('roster', 1n, ROOT) })
+  const otherCommits = rosterEntryCodec.encode({ ...fields, commits: BEACON, ...swarm.numbered('roster', 1n, digest) })
+  assert.is(reasonOf(swarm.apply('roster', otherCommits)), 'certificate_invalid')
+  const later = rosterEntryCodec.encode({ ...fields, attempt: 1, ...swarm.numbered('roster', 1n, digest) })
   assert.is(reasonOf(swarm.apply('roster', later)), 'certificate_invalid')
 })
 
-test('an assignment certified under one epoch does not count in the next', () => {
+test('a job stays with the epoch that it was held in, and one held later is drawn in the next', () => {
   const swarm = new LogSwarm()
   const job = swarm.hold()
-  const old = swarm.assignment(job)
-  applied(swarm.apply('roster', roster(swarm)))
-  applied(swarm.apply('beacon', beacon(swarm)))
-  assert.is(reasonOf(swarm.apply('assignment', old)), 'certificate_invalid')
-  applied(swarm.apply('assignment', swarm.assignment(job)))
+  const certified = swarm.assignment(job)
+  applied(swarm.apply('roster', swarm.roster(ROOT, 1n)))
+  applied(swarm.apply('beacon', swarm.beacon(BEACON, 1n)))
+  applied(swarm.apply('assignment', certified))
+  const [early, late] = [swarm.job(job.id), swarm.hold({ nonce: 2n })]
+  const { beacon, rosterRoot } = epochOfJob(swarm.state, early)
+  assert.equal([early.epoch, beacon], [0n, swarm.genesis.beacon])
+  assert.is(drawSource(swarm.state, early).beacon, swarm.genesis.beacon)
+  assert.is.not(rosterRoot, ROOT)
+  assert.equal([late.epoch, epochOfJob(swarm.state, late).rosterRoot], [1n, ROOT])
+  assert.is(drawSource(swarm.state, late).beacon, BEACON)
 })
 
 test('a validator set hands over: the old one certifies no more, the new one does', () => {
@@ -101,6 +96,22 @@ test('a validator set hands over: the old one certifies no more, the new one doe
   assert.is(reasonOf(swarm.apply('assignment', old)), 'certificate_invalid')
   swarm.validators = [...rest, added, more]
   applied(swarm.apply('assignment', swarm.assignment(job)))
+})
+
+test('a new validator set certifies the next roster again: what waited for its beacon is dropped', () => {
+  const swarm = new LogSwarm()
+  const added = keyNamed('v4')
+  applied(swarm.apply('roster', swarm.roster(ROOT, 1n)))
+  const change = { epoch: 1n, removed: 0, added: [added.peer], attempt: 0 }
+  const digest = changedSet(swarm.state.validators, 1n, 0, [added.peer])?.hash ?? ROOT
+  const body = validatorSetEntryCodec.encode({ ...change, ...swarm.numbered('validator-set', 1n, digest) })
+  applied(swarm.apply('validator-set', body))
+  assert.is(swarm.state.nextRoster, null)
+  assert.ok(isAdmitted(swarm.state, added.peer))
+  swarm.validators = [...swarm.validators, added]
+  assert.is(reasonOf(swarm.apply('beacon', swarm.beacon(BEACON, 1n))), 'roster_missing')
+  applied(swarm.apply('roster', swarm.roster(ROOT, 1n)))
+  applied(swarm.apply('beacon', swarm.beacon(BEACON, 1n)))
 })
 
 test('a set that repeats a key, is empty, too large or holds an inadmissible key is unsound', () => {

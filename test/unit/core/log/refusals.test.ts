@@ -1,20 +1,18 @@
 /** Each reason for which the log refuses an entry, reached by the smallest entry that deserves it; a refusal leaves no trace. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { sealAs } from '../../../../core/identity/envelope.ts'
-import { type Digest, nodeAccount, platformAccount, userAccount } from '../../../../core/ids.ts'
+import { type Digest, nodeAccount, type PeerId, platformAccount, userAccount } from '../../../../core/ids.ts'
 import type { TransferRefusal } from '../../../../core/ledger/rules.ts'
 import { type Applied, buildEntry, type RefusalReason, type Refused } from '../../../../core/log/apply.ts'
 import { statementOf } from '../../../../core/log/authority.ts'
-import { genesisEntryCodec, inviteCodec, inviteSpendCodec } from '../../../../core/log/bodies.ts'
+import { genesisEntryCodec } from '../../../../core/log/bodies.ts'
 import {
-  beaconEntryCodec,
   evidenceEntryCodec,
-  rosterEntryCodec,
   snapshotEntryCodec,
   validatorSetEntryCodec,
 } from '../../../../core/log/bodies-certified.ts'
 import { type Entry, entryCodec, LOG_TIME_MS_MAX } from '../../../../core/log/entry.ts'
+import { sealInvite, sealSpend } from '../../../../core/log/invites.ts'
 import { scalarsRow } from '../../../../core/log/rows.ts'
 import { encodeEvidence, evidenceOf } from '../../../../core/quorum/evidence.ts'
 import { castVote } from '../../../../core/quorum/vote.ts'
@@ -67,21 +65,20 @@ function spendBody(
   swarm: LogSwarm,
   issuer = MINT_KEY,
   expiresMs = START_MS + 1n,
-  forPeer: Uint8Array = new Uint8Array(),
+  forPeer: PeerId | null = null,
+  grant = 0n,
 ): Uint8Array {
   const { swarmId } = swarm.state
-  const invite = sealAs(inviteCodec, { id: new Uint8Array(16), expiresMs, forPeer }, swarmId, issuer)
-  return sealAs(inviteSpendCodec, { invite }, swarmId, BOB)
+  const invite = sealInvite(swarmId, { id: new Uint8Array(16), expiresMs, forPeer, grant }, issuer)
+  return sealSpend(swarmId, invite, BOB, BOB)
 }
 
 function rosterBody(swarm: LogSwarm, epoch = 1n): Uint8Array {
-  const root = digestNamed('roster')
-  return rosterEntryCodec.encode({ epoch, root, attempt: 0, ...swarm.numbered('roster', epoch, root) })
+  return swarm.roster(digestNamed('roster'), epoch)
 }
 
 function beaconBody(swarm: LogSwarm, epoch = 1n): Uint8Array {
-  const beacon = digestNamed('beacon')
-  return beaconEntryCodec.encode({ epoch, beacon, attempt: 0, ...swarm.numbered('beacon', epoch, beacon) })
+  return swarm.beacon(digestNamed('beacon'), epoch)
 }
 
 const ATTEMPTS: Record<EntryRefusal, Attempt> = {
@@ -287,7 +284,7 @@ test("a spend to a node and a mint key that moves a user's credit lack authority
 
 test('an invite bound to another peer or made by anyone is refused', () => {
   const swarm = new LogSwarm()
-  for (const body of [spendBody(swarm, MINT_KEY, START_MS + 1n, ALICE.publicKey), spendBody(swarm, ALICE)]) {
+  for (const body of [spendBody(swarm, MINT_KEY, START_MS + 1n, ALICE.peer), spendBody(swarm, ALICE)]) {
     const result = swarm.apply('invite', body)
     assert.is(result.status === 'refused' && result.reason, 'authority_missing')
   }

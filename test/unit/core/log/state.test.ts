@@ -79,7 +79,15 @@ test('scalars restore a state to where it was, with and without a next roster an
   swarm.hold()
   for (const parts of [
     {},
-    { nextRosterRoot: digestNamed('roster'), snapshot: { index: 1n, digest: digestNamed('state') } },
+    {
+      nextRoster: {
+        root: digestNamed('roster'),
+        commits: digestNamed('commits'),
+        loggedMs: 9n,
+        body: new Uint8Array(900),
+      },
+      snapshot: { index: 1n, digest: digestNamed('state') },
+    },
   ]) {
     Object.assign(swarm.state, parts)
     const restored = createState(swarm.genesis)
@@ -87,6 +95,7 @@ test('scalars restore a state to where it was, with and without a next roster an
     assert.equal(scalarsRow.encode(restored), scalarsRow.encode(swarm.state))
     assert.equal(restored.validators, swarm.state.validators)
     assert.equal(restored.snapshot, swarm.state.snapshot)
+    assert.equal(restored.nextRoster, swarm.state.nextRoster)
   }
 })
 

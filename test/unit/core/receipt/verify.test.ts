@@ -2,11 +2,14 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { formatAmount } from '../../../../core/ledger/amount.ts'
 import { LIMITS } from '../../../../core/limits.ts'
+import { genesisRoster } from '../../../../core/log/genesis.ts'
+import { type Receipt, receiptCodec } from '../../../../core/receipt/receipt.ts'
 import { verifyReceiptFile } from '../../../../core/receipt/verify.ts'
-import { ROLE } from '../../../../core/roster/roster.ts'
-import { EDGE, OUTPUT } from '../../../support/job-run.ts'
+import { ROLE, type RosterSnapshot } from '../../../../core/roster/roster.ts'
+import { EDGE, expectAccepted, JOINED, OUTPUT } from '../../../support/job-run.ts'
 import { ALICE } from '../../../support/log-swarm.ts'
-import { memberNamed } from '../../../support/people.ts'
+import { digestNamed, keyNamed, memberNamed } from '../../../support/people.ts'
+import { resealed } from '../../../support/receipt-lies.ts'
 import { ENDS, type End, type SettledRun, settledRun } from '../../../support/settled-job.ts'
 
 const verify = ({ file, root }: SettledRun) => verifyReceiptFile(file, { roots: new Set([root]) })
@@ -93,6 +96,86 @@ test('an unknown root is no verdict about the swarm, but everything else has bee
     const changed = file.with(file.length - 1, (file.at(-1) ?? 0) ^ 1)
     assert.is(verifyReceiptFile(changed, { roots: new Set() }).status, 'invalid')
   }
+})
+
+test('a receipt of a later epoch verifies without the log, by its certified roster and beacon', () => {
+  for (const end of ENDS) {
+    const settled = settledRun(end, { joined: JOINED })
+    const verdict = verify(settled)
+    const said = verdict.status === 'invalid' ? `${verdict.where} ${verdict.reason}` : ''
+    assert.is(verdict.status, 'valid', `${end}: ${said}`)
+    if (verdict.status !== 'valid') return
+    const { assignment } = verdict.facts
+    assert.ok(assignment === undefined || (assignment.epoch === 1n && !assignment.drawn))
+  }
+})
+
+test('with the roster at hand the draw of a later epoch is repeated, and another roster is of no use', () => {
+  const { file, root, run } = settledRun('three', { joined: JOINED })
+  const verdictWith = (roster: RosterSnapshot) => {
+    const trust = { roots: new Set([root]), rosters: new Map([[roster.root, roster]]) }
+    const verdict = verifyReceiptFile(file, trust)
+    return verdict.status === 'valid' ? verdict.facts.assignment : undefined
+  }
+  const assignment = verdictWith(run.roster)
+  assert.is(assignment?.drawn, true)
+  assert.equal(assignment?.workers, run.first.draw.ranked.slice(0, 3))
+  assert.is(verdictWith(genesisRoster(run.swarm.genesis))?.drawn, false)
+  assert.ok(
+    run.workers.some((worker) => JOINED.some((name) => keyNamed(name).peer === worker)),
+    'a newcomer works',
+  )
+})
+
+test('an epoch part with another member, owner, place or root is invalid', () => {
+  const settled = settledRun('three', { joined: JOINED })
+  const said = (change: (epoch: Receipt['epoch']) => Partial<Receipt['epoch']>): string => {
+    const file = resealed(settled, (receipt) => ({ ...receipt, epoch: { ...receipt.epoch, ...change(receipt.epoch) } }))
+    const verdict = verifyReceiptFile(file, { roots: new Set([settled.root]) })
+    return verdict.status === 'invalid' ? verdict.where : verdict.status
+  }
+  assert.is(
+    said(() => ({})),
+    'valid',
+  )
+  const [first] = expectAccepted(receiptCodec.decode(settled.parts.receipt)).epoch.members
+  assert.ok(first !== undefined)
+  assert.is(
+    said(({ members }) => ({ members: members.with(0, { ...first, owner: digestNamed('somebody') }) })),
+    'epoch.members[0]',
+  )
+  assert.is(
+    said(({ members }) => ({ members: members.with(0, { ...first, roles: 7 }) })),
+    'epoch.members[0]',
+  )
+  assert.is(
+    said(({ members }) => ({ members: members.with(0, { ...first, index: first.index + 1 }) })),
+    'epoch.members[0]',
+  )
+  assert.is(
+    said(({ members }) => ({ members: members.toReversed() })),
+    'epoch.members[1]',
+  )
+  assert.is(
+    said(({ memberCount }) => ({ memberCount: memberCount + 1 })),
+    'epoch.members[0]',
+  )
+  assert.is(
+    said(() => ({ members: [] })),
+    'assignment.workers',
+  )
+  assert.is(
+    said(() => ({ number: 0n })),
+    'epoch',
+  )
+  assert.is(
+    said(() => ({ number: 2n })),
+    'epoch.roster',
+  )
+  assert.is(
+    said(() => ({ beacon: new Uint8Array() })),
+    'epoch.beacon',
+  )
 })
 
 test('a receipt of three replicas and four validators is below 8 KiB', () => {

@@ -7,10 +7,12 @@ const RECORD: PeerRecord = {
   addresses: ['192.0.2.1:7734'],
   region: 'local',
   roles: 3,
-  models: [digestNamed('model')],
+  models: [{ digest: digestNamed('model'), tokensPerSecond: 120 }],
   hardware: { device: 'cpu', memoryMiB: 8_192, threads: 2 },
   load: 3,
+  slots: 8,
   factorPermille: 1_000,
+  version: '0.1.0',
   incarnation: 1n,
   sequence: 5n,
 }
@@ -22,8 +24,17 @@ test('a record survives the bytes', () => {
 })
 
 test('the fullest record fits 1 KiB', () => {
-  const models = Array.from({ length: 16 }, (_, place) => digestNamed(`model ${place}`))
-  const full = { ...RECORD, addresses: Array.from({ length: 4 }, () => 'a'.repeat(64)), region: 'r'.repeat(32), models }
+  const models = Array.from({ length: 12 }, (_, place) => ({
+    digest: digestNamed(`model ${place}`),
+    tokensPerSecond: 65_535,
+  }))
+  const full = {
+    ...RECORD,
+    addresses: Array.from({ length: 4 }, () => 'a'.repeat(72)),
+    region: 'r'.repeat(32),
+    version: 'v'.repeat(24),
+    models,
+  }
   assert.ok(peerRecordCodec.encode(full).length <= 1_024)
 })
 
