@@ -4,12 +4,13 @@ import { openAs } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import { type Digest, type JobId, type PeerId, type UserId, userAccount } from '../../core/ids.ts'
 import { admitJob } from '../../core/job/admission.ts'
-import type { Effect, HoldRecord, Job, Phase } from '../../core/job/job.ts'
+import type { AdmittedJob, Effect, HoldRecord, Job, Phase } from '../../core/job/job.ts'
 import { encodeJob, parseJob } from '../../core/job/journal.ts'
 import { isModelFor, type ModelFacts } from '../../core/job/judge.ts'
 import { spendable } from '../../core/ledger/account.ts'
 import { quote } from '../../core/ledger/pricing.ts'
 import type { Applied } from '../../core/log/apply.ts'
+import { epochOfJob } from '../../core/log/epochs.ts'
 import {
   type Intent,
   intentCodec,
@@ -21,16 +22,20 @@ import {
   payloadCommitment,
 } from '../../core/log/intent.ts'
 import type { LogState } from '../../core/log/state.ts'
-import type { RosterSnapshot } from '../../core/roster/roster.ts'
+import type { Evidence } from '../../core/quorum/evidence.ts'
 import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
+import type { Rosters } from '../runtime/mesh.ts'
 import type { Clock, Ledger, PeerTransport, Random, Store, StoreWrite } from '../runtime/ports.ts'
 import { Execution } from './execution.ts'
 import { FeedShelf } from './feed-shelf.ts'
+import { rosterOfJob } from './job-roster.ts'
 import type { Preparations } from './prepare.ts'
 import { refusalError } from './refusals.ts'
 import { Settler } from './settler.ts'
 import { Voting } from './voting.ts'
 
+/** Longest wait for a roster that is not at hand. */
+const ROSTER_MS = 3_000
 /** Phases in which an order to work may still come. */
 const BEFORE_OUTPUT: ReadonlySet<Phase> = new Set(['admitted', 'proposed', 'assigned', 'executing'])
 
@@ -42,11 +47,13 @@ export type CoordinatorPorts = {
   readonly clock: Clock
   readonly random: Random
   readonly state: () => LogState
-  readonly roster: () => RosterSnapshot
+  readonly rosters: Rosters
   readonly facts: (modelDigest: Digest) => ModelFacts | undefined
   readonly fatal: (error: unknown) => void
   /** Reports what a peer did wrong: counted, never shown with the peer's own text. */
   readonly misbehaved: (peer: PeerId, reason: string) => void
+  /** Two votes of one validator on one subject. */
+  readonly onEvidence: (evidence: Evidence) => void
   /** Absent: every generation begins with its order. */
   readonly preparations?: Preparations
   /** Brings a model into memory; absent: the models of this node are always there. @throws FabricError as ModelRunner.use */
@@ -154,13 +161,14 @@ export class Coordinator {
     if (words.action !== 'accept' || !isNamed || !isPayloadOf(intent, words.value))
       throw new FabricError('CF_JOB_INVALID', { field: 'payload' })
     const id = jobIdOf(state().swarmId, body)
+    await this.#needRoster()
     try {
       // In a swarm of one process its worker is here whoever is drawn.
       if (state().genesis.local && this.#canPay(signer, intent)) {
         const workers = [this.#ports.key.peer]
         this.#ports.preparations?.begin({ jobId: id, user: signer, intent, payload: words.value, workers })
       }
-      let job: Job | undefined
+      let job: AdmittedJob | undefined
       const applied = await this.#ports.ledger.append('hold', envelope, (entry) => {
         job = this.#admitted(id, signer, intent, envelope, entry)
         this.#begin(job, words.value)
@@ -170,7 +178,7 @@ export class Coordinator {
         if (applied.reason === 'job_exists') return { id, repeated: true }
         throw refusalError(applied)
       }
-      if (job !== undefined) this.#adopt(job)
+      if (job !== undefined) this.#adopt(await this.#inItsEpoch(job, applied))
       return { id, repeated: false }
     } finally {
       if (this.#loop.job(id) === undefined) this.#ports.preparations?.drop(id)
@@ -208,17 +216,33 @@ export class Coordinator {
     this.#loop.adopt(job)
   }
 
-  #admitted(id: JobId, user: UserId, intent: Intent, intentEnvelope: Uint8Array, applied: Applied): Job {
-    const { state, roster } = this.#ports
-    return admitJob({
-      id,
-      user,
-      intent,
-      intentEnvelope,
-      hold: holdRecord(state(), applied),
-      state: state(),
-      roster: roster(),
-    })
+  /** Nobody can draw without it: better refused before the money is held than refunded after. */
+  async #needRoster(): Promise<void> {
+    const { state, rosters } = this.#ports
+    const { rosterRoot } = state()
+    const roster = rosters.of(rosterRoot) ?? (await rosters.fetch(rosterRoot, AbortSignal.timeout(ROSTER_MS)))
+    if (roster === undefined) throw new FabricError('CF_ROSTER_UNKNOWN', { root: rosterRoot })
+  }
+
+  #admitted(id: JobId, user: UserId, intent: Intent, intentEnvelope: Uint8Array, applied: Applied): AdmittedJob {
+    const { state, rosters } = this.#ports
+    const logged = state().jobs.get(id)
+    const root = logged === undefined ? state().rosterRoot : epochOfJob(state(), logged).rosterRoot
+    const roster = rosters.of(root)
+    if (roster === undefined) throw new FabricError('CF_ROSTER_UNKNOWN', { root })
+    const hold = holdRecord(state(), applied)
+    return admitJob({ id, user, intent, intentEnvelope, hold, state: state(), roster })
+  }
+
+  /** An epoch may begin with the entry right before the hold: the job belongs to that one, and is drawn again. */
+  async #inItsEpoch(job: AdmittedJob, applied: Applied): Promise<Job> {
+    const { state, store, rosters } = this.#ports
+    const { id, user, intent, intentEnvelope } = job
+    if (state().jobs.get(id)?.epoch === job.draw.epoch) return job
+    await rosterOfJob(rosters, state(), id, AbortSignal.timeout(ROSTER_MS))
+    const again = this.#admitted(id, user, intent, intentEnvelope, applied)
+    await store.commit([jobRow(again)])
+    return again
   }
 
   #perform(job: Job, effect: Effect, signal: AbortSignal): Promise<Performed> {

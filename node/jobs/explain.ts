@@ -3,7 +3,9 @@ import type { PeerId } from '../../core/ids.ts'
 import type { AnswerRecord, Job } from '../../core/job/job.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
 import { isWorker, rankedFor } from '../../core/log/draw.ts'
-import type { LogState } from '../../core/log/state.ts'
+import { drawSource, epochOfJob } from '../../core/log/epochs.ts'
+import { intentOf } from '../../core/log/settling.ts'
+import type { LoggedJob, LogState } from '../../core/log/state.ts'
 import type { Member, RosterSnapshot } from '../../core/roster/roster.ts'
 import { type DrawAnswer, pick } from '../../core/selection/committee.ts'
 import { rank, rendezvousKey, rendezvousScore } from '../../core/selection/rendezvous.ts'
@@ -11,18 +13,17 @@ import type { JobExplanation } from '../runtime/app.ts'
 
 type Ranked = JobExplanation['ranked'][number]
 
-/** @returns undefined when the job was drawn from another roster than the one at hand: then nothing can be recomputed */
-export function explanationOf(job: Job, state: LogState, roster: RosterSnapshot): JobExplanation | undefined {
+/** @returns undefined when the job was drawn from another roster than the one given: then nothing can be recomputed */
+export function explanationOf(job: Job, { genesis }: LogState, roster: RosterSnapshot): JobExplanation | undefined {
   const { epoch, beacon, rosterRoot, ranked: drawn } = job.draw
-  if (rosterRoot !== roster.root || beacon !== state.beacon) return undefined
+  if (rosterRoot !== roster.root) return undefined
   const holdHash = job.hold.hash
   const key = rendezvousKey(beacon, holdHash)
-  const ranked = rankedFor(state, roster, job.intent, holdHash)
+  const ranked = rankedFor({ genesis, beacon }, roster, job.intent, holdHash)
   const answers = new Map(job.answers.map((answer) => [answer.peer, answer]))
   const workers = 'assignment' in job && job.assignment.length > 0 ? assignmentOf(job.assignment).workers : []
   const rows = rank(key, roster.members.filter(isWorker)).map((member): Ranked => {
-    const { hi, lo } = rendezvousScore(key, member.peer, member.weight)
-    const score = [hi, lo].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('')
+    const score = scoreText(key, member)
     const place = workers.indexOf(member.peer)
     const answer = answers.get(member.peer)
     const { peer, weight } = member
@@ -36,6 +37,35 @@ export function explanationOf(job: Job, state: LogState, roster: RosterSnapshot)
     ...{ id: job.id, epoch, rosterRoot, beacon, holdHash, ranked: rows },
     matches: ranked.join() === drawn.join() && isPicked(ranked, job.answers, workers, job.intent.replicas),
   }
+}
+
+/** The draw of a job that another node drives: who worked is in the log, what the others answered is with its edge. */
+export function loggedExplanation(job: LoggedJob, state: LogState, roster: RosterSnapshot): JobExplanation {
+  const { epoch, beacon, rosterRoot } = epochOfJob(state, job)
+  const { id, holdHash, workers } = job
+  const key = rendezvousKey(beacon, holdHash)
+  const ranked = rankedFor(drawSource(state, job), roster, intentOf(job), holdHash)
+  const rows = rank(key, roster.members.filter(isWorker)).map((member): Ranked => {
+    const place = workers.indexOf(member.peer)
+    const { peer, weight } = member
+    const why = reasonOf(member, place, undefined, ranked, workers.length)
+    return {
+      peer,
+      score: scoreText(key, member),
+      weight,
+      chosen: place < 0 ? null : place,
+      answer: 'not known here',
+      why,
+    }
+  })
+  const places = workers.map((worker) => ranked.indexOf(worker))
+  const matches = places.every((place, index) => place > (places[index - 1] ?? -1))
+  return { id, epoch, rosterRoot, beacon, holdHash, ranked: rows, matches }
+}
+
+function scoreText(key: Uint8Array, { peer, weight }: Member): string {
+  const { hi, lo } = rendezvousScore(key, peer, weight)
+  return [hi, lo].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('')
 }
 
 function reasonOf(

@@ -14,7 +14,7 @@ const SCAN_ENTRIES_MAX = 8_192
 
 /** The certificates of one job, oldest first: from its hold to its settlement, or as far as `SCAN_ENTRIES_MAX` reaches. */
 export async function certificatesOf(
-  log: RegionLog,
+  log: Pick<RegionLog, 'read'>,
   state: LogState,
   { id, holdIndex }: Pick<LoggedJob, 'id' | 'holdIndex'>,
 ): Promise<readonly CertifiedEntry[]> {
@@ -30,7 +30,7 @@ export async function certificatesOf(
 
 /** @returns the newest certificates of any job, newest first, at most `limit` */
 export async function recentCertificates(
-  log: RegionLog,
+  log: Pick<RegionLog, 'read'>,
   state: LogState,
   limit: number,
 ): Promise<readonly CertifiedEntry[]> {

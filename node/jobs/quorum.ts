@@ -7,15 +7,15 @@ import type { RegionLog } from '../runtime/ports.ts'
 import { recentCertificates } from './history.ts'
 
 export async function quorumView(
-  log: RegionLog,
+  log: Pick<RegionLog, 'read'>,
   state: LogState,
-  roster: RosterSnapshot,
+  roster: RosterSnapshot | undefined,
   own: readonly PeerId[],
   limit: number,
 ): Promise<QuorumView> {
   const { epoch, keys, hash, quorum } = state.validators
   const both = ROLE.worker | ROLE.validator
-  const overlapping = roster.members.some(({ roles }) => (roles & both) === both)
+  const overlapping = (roster?.members ?? []).some(({ roles }) => (roles & both) === both)
   return {
     ...{ epoch, setHash: hash, quorum, overlapping },
     validators: keys.map((id) => ({ id, self: own.includes(id) })),

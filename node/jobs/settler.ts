@@ -1,15 +1,17 @@
 /** Writes what was certified into the region log; the job's own row goes into the same transaction. */
 import { sealAs } from '../../core/identity/envelope.ts'
-import type { Job, JobEvent } from '../../core/job/job.ts'
+import type { Job, JobEvent, SettledJob } from '../../core/job/job.ts'
 import { assignmentOf, step } from '../../core/job/machine.ts'
 import { outputOf, receiptOf } from '../../core/job/receipting.ts'
 import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
+import { epochOfJob } from '../../core/log/epochs.ts'
 import type { Refused } from '../../core/log/refusal.ts'
 import { expiryOf } from '../../core/log/settling.ts'
 import type { LoggedJob } from '../../core/log/state.ts'
-import { receiptFileCodec } from '../../core/receipt/receipt.ts'
+import { epochPartOf, FIRST_EPOCH } from '../../core/receipt/epoch.ts'
+import { type Receipt, receiptFileCodec } from '../../core/receipt/receipt.ts'
 import type { Performed } from '../runtime/loop.ts'
 import type { StoreWrite } from '../runtime/ports.ts'
 import { type CoordinatorPorts, jobRow } from './coordinator.ts'
@@ -107,12 +109,22 @@ export class Settler {
     if (job.phase !== 'settled') return []
     const { state, key } = this.#ports
     const { genesis, swarmId } = state()
-    const file = { receipt: receiptOf(job, genesis.bytes), output: outputOf(job) }
+    const file = { receipt: receiptOf(job, genesis.bytes, this.#epochOf(job)), output: outputOf(job) }
     return [
       jobRow(job),
       { table: 'receipt', id: job.id, bytes: sealAs(receiptFileCodec, file, swarmId, key) },
       { table: 'payload', id: job.id, bytes: new Uint8Array() },
     ]
+  }
+
+  /** The certified draw behind the job; the edge drew from this roster, so that it has it. */
+  #epochOf(job: SettledJob): Receipt['epoch'] {
+    const { state, key, rosters } = this.#ports
+    const { draw, certificate, assignment } = job
+    const start = epochOfJob(state(), draw)
+    const roster = rosters.of(start.rosterRoot)
+    const workers = certificate === null ? [] : assignmentOf(assignment).workers
+    return roster === undefined ? FIRST_EPOCH : epochPartOf(start, roster, [key.peer, ...workers])
   }
 
   #logged(job: Job): LoggedJob | undefined {

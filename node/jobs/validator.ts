@@ -1,19 +1,23 @@
 /** The validator's role: check what a coordinator proposes, put the vote on disk, then send it. */
-import { FabricError } from '../../core/errors.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
-import type { Digest } from '../../core/ids.ts'
-import { judgeAssignment, judgeFindings, judgeSettlement, type ModelFacts } from '../../core/job/judge.ts'
+import type { Digest, JobId } from '../../core/ids.ts'
+import { type Bench, judgeAssignment, judgeFindings, judgeSettlement, type ModelFacts } from '../../core/job/judge.ts'
 import {
   assignmentProposalCodec,
   findingProposalCodec,
   settlementProposalCodec,
   votesCodec,
 } from '../../core/job/proposal.ts'
-import type { LogState } from '../../core/log/state.ts'
-import { castVote, decodeVote, encodeVote, type Statement, subjectKey } from '../../core/quorum/vote.ts'
-import type { RosterSnapshot } from '../../core/roster/roster.ts'
-import type { Clock, PeerTransport, Store, StoreWrite } from '../runtime/ports.ts'
+import { CHOSEN_NONE } from '../../core/ledger/settlement.ts'
+import { assignmentCodec } from '../../core/log/assignment.ts'
+import type { LoggedJob, LogState } from '../../core/log/state.ts'
+import type { Statement } from '../../core/quorum/vote.ts'
+import type { Rosters } from '../runtime/mesh.ts'
+import type { Clock, PeerTransport, Store } from '../runtime/ports.ts'
+import { rosterOfJob } from './job-roster.ts'
+import { whenLogged } from './lag.ts'
 import { taken } from './taken.ts'
+import { VoteBook } from './vote-book.ts'
 
 export type ValidatorPorts = {
   readonly key: KeyPair
@@ -21,77 +25,56 @@ export type ValidatorPorts = {
   readonly store: Store
   readonly clock: Clock
   readonly state: () => LogState
-  readonly roster: () => RosterSnapshot
+  readonly rosters: Rosters
   readonly facts: (modelDigest: Digest) => ModelFacts | undefined
 }
 
-/** Subjects whose vote is on its way to disk; bounded by the requests that a transport admits at once. */
-const CASTING_MAX = 4_096
+/** How far the log must be before a proposal can be judged. */
+type Wanted = (job: LoggedJob) => boolean
 
 export class ValidatorRole {
   readonly #ports: ValidatorPorts
-  readonly #casting = new Map<string, Digest>()
+  readonly #book: VoteBook
 
   constructor(ports: ValidatorPorts) {
     this.#ports = ports
-    const { transport } = ports
-    transport.onMessage('vote/assignment', async (_from, body) => {
+    const { transport, key, store, state } = ports
+    this.#book = new VoteBook({ key, store, swarmId: state().swarmId })
+    transport.onMessage('vote/assignment', async (_from, body, signal) => {
       const proposal = taken(assignmentProposalCodec.decode(body))
-      return this.#answer([taken(judgeAssignment(this.#bench(), proposal))])
+      const { jobId } = taken(assignmentCodec.decode(proposal.assignment))
+      const bench = await this.#bench(jobId as JobId, () => true, signal)
+      return this.#answer([taken(judgeAssignment(bench, proposal))])
     })
-    transport.onMessage('vote/findings', async (_from, body) => {
+    transport.onMessage('vote/findings', async (_from, body, signal) => {
       const proposal = taken(findingProposalCodec.decode(body))
-      return this.#answer(taken(judgeFindings(this.#bench(), proposal)).map(({ statement }) => statement))
+      const { jobId, attempt } = taken(assignmentCodec.decode(proposal.assignment))
+      const assigned: Wanted = (job) => job.phase !== 'held' && job.attempt >= attempt
+      const bench = await this.#bench(jobId as JobId, assigned, signal)
+      return this.#answer(taken(judgeFindings(bench, proposal)).map(({ statement }) => statement))
     })
-    transport.onMessage('vote/settlement', async (_from, body) => {
+    transport.onMessage('vote/settlement', async (_from, body, signal) => {
       const proposal = taken(settlementProposalCodec.decode(body))
-      return this.#answer([taken(judgeSettlement(this.#bench(), proposal)).statement])
+      const { jobId, chosen } = proposal
+      const found: Wanted = (job) => chosen === CHOSEN_NONE || job.findings.length === job.workers.length
+      const bench = await this.#bench(jobId as JobId, found, signal)
+      return this.#answer([taken(judgeSettlement(bench, proposal)).statement])
     })
   }
 
-  #bench() {
-    const { key, state, roster, clock, facts } = this.#ports
-    return { self: key.peer, state: state(), roster: roster(), nowMs: clock.nowMs(), facts }
+  /** The log as far as the proposal needs it, and the roster that the job was drawn from. @throws CF_ROSTER_UNKNOWN: it abstains */
+  async #bench(id: JobId, wanted: Wanted, signal: AbortSignal): Promise<Bench> {
+    const { key, state, rosters, clock, facts } = this.#ports
+    const logged = (): boolean => {
+      const job = state().jobs.get(id)
+      return job !== undefined && wanted(job)
+    }
+    await whenLogged(logged, clock, signal)
+    const roster = await rosterOfJob(rosters, state(), id, signal)
+    return { self: key.peer, state: state(), roster, nowMs: clock.nowMs(), facts }
   }
 
   async #answer(statements: readonly Statement[]): Promise<Uint8Array> {
-    const votes = await this.#cast(statements)
-    return votesCodec.encode({ votes })
+    return votesCodec.encode({ votes: [...(await this.#book.cast(statements))] })
   }
-
-  /** One vote per subject, for ever: a second digest is refused, the first vote is repeated. */
-  async #cast(statements: readonly Statement[]): Promise<readonly Uint8Array[]> {
-    const { key, store, state } = this.#ports
-    const votes: Uint8Array[] = []
-    const writes: StoreWrite[] = []
-    for (const statement of statements) {
-      const subject = subjectKey(statement)
-      const earlier = store.vote(key.peer, subject)
-      const digest = earlier === undefined ? this.#casting.get(subject) : votedDigest(earlier)
-      if (digest !== undefined && digest !== statement.digest)
-        throw new FabricError('CF_MESH_REFUSED', { reason: 'already_voted' })
-      const bytes = earlier ?? encodeVote(castVote(state().swarmId, statement, key))
-      if (earlier === undefined) writes.push({ table: 'vote', voter: key.peer, subject, bytes })
-      votes.push(bytes)
-    }
-    if (writes.length > 0) await this.#persist(statements, writes)
-    return votes
-  }
-
-  async #persist(statements: readonly Statement[], writes: readonly StoreWrite[]): Promise<void> {
-    if (this.#casting.size + statements.length > CASTING_MAX)
-      throw new FabricError('CF_STORE_QUEUE_FULL', { votes: this.#casting.size })
-    const subjects = statements.map((statement) => [subjectKey(statement), statement.digest] as const)
-    for (const [subject, digest] of subjects) this.#casting.set(subject, digest)
-    try {
-      // Disk before network: a restart must not un-say a vote.
-      await this.#ports.store.commit(writes)
-    } finally {
-      for (const [subject] of subjects) this.#casting.delete(subject)
-    }
-  }
-}
-
-function votedDigest(bytes: Uint8Array): Digest {
-  return taken(decodeVote(bytes)).statement.digest
 }

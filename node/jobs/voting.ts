@@ -7,10 +7,10 @@ import { assignmentProposalCodec, findingProposalCodec, settlementProposalCodec 
 import { CHOSEN_NONE, REASON_PAID } from '../../core/ledger/settlement.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf, statementOf } from '../../core/log/authority.ts'
-import type { Evidence } from '../../core/quorum/evidence.ts'
 import type { Topic } from '../../core/quorum/vote.ts'
 import type { Performed } from '../runtime/loop.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
+import { rosterOfJob } from './job-roster.ts'
 import { taken } from './taken.ts'
 import { collectVotes, type Tallied } from './tallies.ts'
 
@@ -49,7 +49,7 @@ export class Voting {
       reveals: job.replicas.map(revealOf),
       stop: job.stop,
     }
-    const judged = taken(judgeFindings(this.#bench(), proposal))
+    const judged = taken(judgeFindings(await this.#bench(job, signal), proposal))
     const topics = judged.map(({ statement, worker }) => ({ topic: statement, excluded: abstainersOf(state, worker) }))
     const won = await this.#collect('vote/findings', findingProposalCodec.encode(proposal), topics, signal)
     if (won === undefined || won.some(({ digest }, index) => digest !== judged[index]?.statement.digest)) return 'retry'
@@ -71,7 +71,7 @@ export class Voting {
       chosen: chosen ?? CHOSEN_NONE,
       reveals: job.intent.verify === 'before' ? job.replicas.map(revealOf) : [],
     } as const
-    const { statement, body } = taken(judgeSettlement(this.#bench(), proposal))
+    const { statement, body } = taken(judgeSettlement(await this.#bench(job, signal), proposal))
     const won = await this.#collect(
       'vote/settlement',
       settlementProposalCodec.encode(proposal),
@@ -85,9 +85,10 @@ export class Voting {
     }
   }
 
-  #bench() {
-    const { state, roster, clock, facts } = this.#ports
-    return { self: undefined, state: state(), roster: roster(), nowMs: clock.nowMs(), facts }
+  async #bench({ id }: Job, signal: AbortSignal) {
+    const { state, rosters, clock, facts } = this.#ports
+    const roster = await rosterOfJob(rosters, state(), id, signal)
+    return { self: undefined, state: state(), roster, nowMs: clock.nowMs(), facts }
   }
 
   #collect(
@@ -96,9 +97,8 @@ export class Voting {
     topics: Topics,
     signal: AbortSignal,
   ): Promise<readonly Tallied[] | undefined> {
-    const { transport, state, misbehaved } = this.#ports
+    const { transport, state, onEvidence } = this.#ports
     const { swarmId, validators: set } = state()
-    const onEvidence = ({ first }: Evidence) => misbehaved(first.voter, 'vote_equivocation')
     return collectVotes(transport, {
       swarmId,
       set,

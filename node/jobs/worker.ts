@@ -6,6 +6,8 @@ import type { KeyPair } from '../../core/identity/keys.ts'
 import type { Digest, JobId, PeerId, UserId } from '../../core/ids.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec, steerFrameCodec } from '../../core/job/proposal.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
+import { isWorker } from '../../core/log/draw.ts'
+import { epochOfJob } from '../../core/log/epochs.ts'
 import {
   type Intent,
   intentCodec,
@@ -15,14 +17,16 @@ import {
   payloadCodec,
   payloadCommitment,
 } from '../../core/log/intent.ts'
-import type { LogState } from '../../core/log/state.ts'
+import type { LoggedJob, LogState } from '../../core/log/state.ts'
 import { checkCertificate } from '../../core/quorum/certificate.ts'
 import { accept, reject, type Validation } from '../../core/validation.ts'
+import type { Rosters } from '../runtime/mesh.ts'
 import type { Clock, PeerStream, PeerTransport, Random, Store } from '../runtime/ports.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 import { type Claim, claimOf, claimSubject, decodeClaim, encodeClaim } from './claim.ts'
 import { compute, type RunSignals } from './compute.ts'
 import { frame } from './frames.ts'
+import { whenLogged } from './lag.ts'
 import type { NodeModel } from './model.ts'
 import type { Preparations } from './prepare.ts'
 import type { ModelRunner } from './runner.ts'
@@ -36,6 +40,7 @@ export type WorkerPorts = {
   readonly random: Random
   readonly state: () => LogState
   readonly runner: ModelRunner
+  readonly rosters: Rosters
   /** Absent: a generation begins with its order. */
   readonly preparations?: Preparations
 }
@@ -58,7 +63,7 @@ export class WorkerRole {
 
   constructor(ports: WorkerPorts) {
     this.#ports = ports
-    ports.transport.onMessage('job/offer', async (_from, body, signal) => this.#offer(body, signal))
+    ports.transport.onMessage('job/offer', async (from, body, signal) => this.#offer(from, body, signal))
     ports.transport.onStream('job/execute', async (from, body, stream, signal) =>
       this.#execute(from, body, stream, signal),
     )
@@ -66,21 +71,38 @@ export class WorkerRole {
   }
 
   /** A signed `accept` or `busy`: part of the assignment, so that skipping a better-ranked peer can be justified to anyone. */
-  async #offer(body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const { key, state, runner } = this.#ports
+  async #offer(from: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const { key, state, clock } = this.#ports
     const offer = taken(offerCodec.decode(body))
     const { swarmId, jobs } = state()
     const intent = taken(openAs(intentCodec, offer.intent, swarmId))
     const jobId = jobIdOf(swarmId, intent.body)
+    await whenLogged(() => jobs.get(jobId) !== undefined, clock, signal)
     const job = jobs.get(jobId)
-    if (job === undefined || job.phase !== 'held')
-      throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
-    // A model that is on its way is worth a moment: after a restart its jobs are there before it is.
-    const free = await runner.use(intent.value.modelDigest, signal, async (model) => model.slotsFree()).catch(() => 0)
-    const slotsFree = Math.min(free, SLOTS_SHOWN_MAX)
+    const isLate = job?.phase === 'settled' || (job?.phase === 'assigned' && offer.attempt <= job.attempt)
+    if (job === undefined || isLate) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
+    const isLeft = from === key.peer && this.#leavesOwn(job, intent.value.replicas)
+    const slotsFree = isLeft ? 0 : Math.min(await this.#slotsFree(intent.value, signal), SLOTS_SHOWN_MAX)
     const answer = slotsFree > 0 ? 'accept' : 'busy'
     const answerBody = answerCodec.encode({ jobId, attempt: offer.attempt, answer, slotsFree })
     return encodeEnvelope(seal('answer', swarmId, answerBody, key))
+  }
+
+  /** A model that is on its way is worth a moment: after a restart its jobs are there before it is. */
+  #slotsFree({ modelDigest }: Intent, signal: AbortSignal): Promise<number> {
+    return this.#ports.runner.use(modelDigest, signal, async (model) => model.slotsFree()).catch(() => 0)
+  }
+
+  /** Who submits a job is no witness of its answer: an edge leaves its own jobs to others where there are enough of them. */
+  #leavesOwn(job: LoggedJob, replicas: number): boolean {
+    const { key, state, rosters } = this.#ports
+    if (state().genesis.local) return false
+    const members = rosters.of(epochOfJob(state(), job).rosterRoot)?.members ?? []
+    const owner = members.find(({ peer }) => peer === key.peer)?.owner
+    const others = new Set(
+      members.filter((member) => isWorker(member) && member.owner !== owner).map((one) => one.owner),
+    )
+    return others.size >= replicas
   }
 
   async #execute(from: PeerId, body: Uint8Array, stream: PeerStream, signal: AbortSignal): Promise<void> {

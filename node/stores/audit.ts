@@ -1,13 +1,16 @@
 /** The audit: the whole log applied again from genesis must give every row that the node uses, and the books must sum to zero. */
 import { equalBytes } from '../../core/codec/bytes.ts'
+import { FabricError } from '../../core/errors.ts'
 import { type Applied, applyEntry } from '../../core/log/apply.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
 import { accountRow, scalarsRow } from '../../core/log/rows.ts'
 import { createState, type LogState } from '../../core/log/state.ts'
 import type { AuditView } from '../runtime/app.ts'
-import type { RegionLog, Store, TransferRow } from '../runtime/ports.ts'
+import type { LogRecord, Store, TransferRow } from '../runtime/ports.ts'
 import { allRows, LEDGER_TABLES, sequenceOf, transferRows } from './projection.ts'
 
+/** The log as far as an audit needs it. */
+export type ReadableLog = { read(from: bigint, countMax: number): Promise<readonly LogRecord[]> }
 export type Replay = { readonly state: LogState; readonly sound: boolean }
 
 const READ_COUNT = 256
@@ -16,15 +19,17 @@ const READ_COUNT = 256
  * Applies the log from its first entry to a state of its own, comparing each entry's transfers with the history on the way.
  *
  * @param last  index of the last entry that the tables have
+ * @param base  the state that a snapshot gives, for a log whose first entries are gone
  * @returns     `finish` applies what was appended meanwhile; call it while nothing is being written
  */
 export async function replayLog(
   genesis: Genesis,
-  log: RegionLog,
+  log: ReadableLog,
   store: Store,
   last: () => bigint,
+  base?: () => LogState | undefined,
 ): Promise<{ finish(): Promise<Replay> }> {
-  const state = createState(genesis)
+  const state = await startOf(genesis, log, base)
   let sound = true
   const replayRest = async (): Promise<Replay> => {
     for (;;) {
@@ -41,6 +46,37 @@ export async function replayLog(
   }
   await replayRest()
   return { finish: replayRest }
+}
+
+async function startOf(genesis: Genesis, log: ReadableLog, base?: () => LogState | undefined): Promise<LogState> {
+  try {
+    await log.read(0n, 1)
+    return createState(genesis)
+  } catch (error) {
+    const state = isTrimmed(error) ? base?.() : undefined
+    if (state === undefined) throw error
+    return state
+  }
+}
+
+/** True when the log no longer has the entry that was asked for. */
+export function isTrimmed(error: unknown): error is FabricError {
+  return error instanceof FabricError && error.detail['reason'] === 'trimmed'
+}
+
+/**
+ * Applies the whole log again and compares the result with every row that the node uses.
+ *
+ * @param settled  runs work while nothing is being written: only the last stretch is compared then
+ */
+export async function auditLedger(
+  state: LogState,
+  { log, store }: { readonly log: ReadableLog; readonly store: Store },
+  settled: <T>(work: () => Promise<T>) => Promise<T>,
+  base?: () => LogState | undefined,
+): Promise<AuditView> {
+  const replayed = await replayLog(state.genesis, log, store, () => state.head.index, base)
+  return settled(async () => auditTables(state, store, await replayed.finish()))
 }
 
 /** Compares a replay with the tables; both stand at the same head. */

@@ -5,64 +5,50 @@
 import { domainHash } from '#core/hash'
 import { FabricError } from '../../core/errors.ts'
 import { digestBytes } from '../../core/ids.ts'
-import { LIMITS } from '../../core/limits.ts'
-import {
-  type Applied,
-  applyBuilt,
-  applyEntry,
-  type BuiltEntry,
-  buildEntry,
-  type Refused,
-} from '../../core/log/apply.ts'
+import { type Applied, applyEntry, type Refused } from '../../core/log/apply.ts'
 import { genesisEntryCodec } from '../../core/log/bodies.ts'
-import { ENTRY_OVERHEAD_BYTES, type EntryKind, entryHash } from '../../core/log/entry.ts'
-import type { Genesis } from '../../core/log/genesis.ts'
-import { refuse } from '../../core/log/refusal.ts'
+import { type EntryKind, entryHash } from '../../core/log/entry.ts'
 import { forkState, type LogState, mergeState } from '../../core/log/state.ts'
 import type { AuditView } from '../runtime/app.ts'
-import type { Clock, EntryLink, Ledger, RegionLog, Store, StoreWrite } from '../runtime/ports.ts'
-import { auditTables, replayLog } from './audit.ts'
+import type { Clock, LogRecord, RegionLog, Store, StoreWrite } from '../runtime/ports.ts'
+import { auditLedger, isTrimmed } from './audit.ts'
+import {
+  type Alongside,
+  AppliedBell,
+  type AppliedListener,
+  isFork,
+  type LedgerOptions,
+  type Pending,
+  roomAfter,
+  type StateLedger,
+} from './ledger-core.ts'
+import { type Draft, draftOf } from './ledger-draft.ts'
 import { ledgerRows, loadState } from './projection.ts'
+import { installSnapshot, type SnapshotPorts, snapshotState } from './snapshot-install.ts'
 
-export type LedgerOptions = {
-  readonly genesis: Genesis
-  /** Entries that one proposal may carry. */
-  readonly batchCountMax?: number
-  /** Entries that may wait; beyond it `append` rejects with CF_STORE_QUEUE_FULL. */
-  readonly queueCountMax?: number
-}
-export type LedgerPorts = { readonly log: RegionLog; readonly store: Store; readonly clock: Clock }
-
-type Alongside = (applied: Applied) => readonly StoreWrite[]
-type Pending = {
-  readonly kind: EntryKind
-  readonly body: Uint8Array
-  readonly alongside: Alongside | undefined
-  readonly resolve: (result: Applied | Refused) => void
-  readonly reject: (error: unknown) => void
-}
-/** A batch applied to a fork: nothing of it is true before the log has it. */
-type Draft = {
-  readonly fork: LogState
-  readonly entries: readonly Uint8Array[]
-  readonly links: readonly EntryLink[]
-  readonly applied: readonly Applied[]
-  readonly alongside: readonly StoreWrite[]
-  readonly answers: readonly (() => void)[]
+export type { LedgerOptions } from './ledger-core.ts'
+export type LedgerPorts = {
+  readonly log: RegionLog
+  readonly store: Store
+  readonly clock: Clock
+  /** Absent: the log is never trimmed. */
+  readonly snapshots?: SnapshotPorts
 }
 
 const BATCH_COUNT_MAX = 256
 const QUEUE_COUNT_MAX = 4_096
-const BODY_BYTES_MAX = LIMITS.entryBytesMax - ENTRY_OVERHEAD_BYTES
 const READ_COUNT = 256
 /** Other writers may move the head between our read and our proposal; this often in a row is a fault, not a race. */
 const CONFLICT_COUNT_MAX = 16
+/** Between two attempts to follow a log that broke off. */
+const FOLLOW_RETRY_MS = 250
 
-export class LogLedger implements Ledger {
-  /** What the durable log adds up to; read it, never write it. */
-  readonly state: LogState
+export class LogLedger implements StateLedger {
+  #state: LogState
   readonly #options: LedgerOptions
   readonly #ports: LedgerPorts
+  readonly #bell = new AppliedBell()
+  #fault: FabricError | undefined
   #pending: Pending[] = []
   #turn: Promise<unknown> = Promise.resolve()
   #scheduled = false
@@ -70,7 +56,7 @@ export class LogLedger implements Ledger {
   #closed = false
 
   private constructor(state: LogState, options: LedgerOptions, ports: LedgerPorts) {
-    this.state = state
+    this.#state = state
     this.#options = options
     this.#ports = ports
   }
@@ -86,11 +72,26 @@ export class LogLedger implements Ledger {
     await ledger.#catchUp()
     if (ledger.state.head.index >= 0n) return ledger
     const opened = await ledger.append('genesis', genesisEntryCodec.encode({ swarmId: options.genesis.swarmId }))
-    if (opened.status === 'refused') throw new FabricError('CF_STORE_FORKED', { reason: opened.reason })
+    // Another validator may have been first: its genesis entry is the same.
+    if (opened.status === 'refused' && ledger.state.head.index < 0n)
+      throw new FabricError('CF_STORE_FORKED', { reason: opened.reason })
     return ledger
   }
 
+  get state(): LogState {
+    return this.#state
+  }
+
+  get fault(): FabricError | undefined {
+    return this.#fault
+  }
+
+  onApplied(listener: AppliedListener): () => void {
+    return this.#bell.add(listener)
+  }
+
   append(kind: EntryKind, body: Uint8Array, alongside?: Alongside): Promise<Applied | Refused> {
+    if (this.#fault !== undefined) return Promise.reject(this.#fault)
     if (this.#closed) return Promise.reject(new FabricError('CF_CONTROL_SHUTTING_DOWN'))
     if (this.#pending.length >= (this.#options.queueCountMax ?? QUEUE_COUNT_MAX)) {
       return Promise.reject(new FabricError('CF_STORE_QUEUE_FULL', { entries: this.#pending.length }))
@@ -101,15 +102,31 @@ export class LogLedger implements Ledger {
     })
   }
 
-  /** Applies the whole log again from genesis and compares the result with every row that the node uses. */
-  async audit(): Promise<AuditView> {
-    const { log, store } = this.#ports
-    const replayed = await replayLog(this.#options.genesis, log, store, () => this.state.head.index)
-    // Only the last stretch is compared while nothing is being written.
-    return this.#inTurn(async () => {
-      if (this.#behind) await this.#catchUp()
-      return auditTables(this.state, store, await replayed.finish())
-    })
+  /**
+   * Takes over what other validators write, until the signal aborts. Only where several share one log.
+   *
+   * A log that breaks off is followed again; one that forks is not, and `fault` says so.
+   */
+  async follow(signal: AbortSignal): Promise<void> {
+    const { log, clock } = this.#ports
+    while (!signal.aborted && this.#fault === undefined) {
+      try {
+        for await (const { index } of log.tail(this.state.head.index + 1n, signal)) await this.#follow(index)
+      } catch (error) {
+        if (signal.aborted) return
+        if (isFork(error)) this.#fault = error
+      }
+      await clock.sleep(FOLLOW_RETRY_MS, signal).catch(() => {})
+    }
+  }
+
+  audit(): Promise<AuditView> {
+    const settled = async <T>(work: () => Promise<T>): Promise<T> =>
+      this.#inTurn(async () => {
+        if (this.#behind) await this.#catchUp()
+        return work()
+      })
+    return auditLedger(this.state, this.#ports, settled, () => this.#base())
   }
 
   /** Answers what is queued, then takes no more. The log and the store are closed by who opened them. */
@@ -144,8 +161,11 @@ export class LogLedger implements Ledger {
   async #write(batch: readonly Pending[]): Promise<void> {
     try {
       const draft = await this.#propose(batch)
+      this.#pending.unshift(...draft.rest)
       for (const answer of draft.answers) answer()
+      this.#bell.ring(draft.applied, () => true)
     } catch (error) {
+      if (isFork(error)) this.#fault ??= error
       // The outcome may be unknown: what the log has after all is found before the next batch.
       this.#behind = true
       for (const { reject } of batch) reject(error)
@@ -156,7 +176,7 @@ export class LogLedger implements Ledger {
     const { log, store, clock } = this.#ports
     for (let conflictCount = 0; conflictCount < CONFLICT_COUNT_MAX; conflictCount += 1) {
       if (this.#behind) await this.#catchUp()
-      const draft = draftOf(this.state, batch, BigInt(clock.nowMs()))
+      const draft = draftOf(this.state, batch, BigInt(clock.nowMs()), this.#room(batch.length))
       if (draft.entries.length === 0) return draft
       const rows: StoreWrite = { table: 'ledger', rows: ledgerRows(draft.fork, draft.applied) }
       const projection = [rows, ...draft.alongside]
@@ -184,16 +204,53 @@ export class LogLedger implements Ledger {
   async #checkHead(): Promise<void> {
     const { index, hash } = this.state.head
     if (index < 0n) return
-    const [record] = await this.#ports.log.read(index, 1)
+    const records = await this.#read(index, 1)
+    // The log begins after this entry: what follows must link to it, or the state is that of a snapshot by now.
+    if (records === undefined) return
+    const [record] = records
     if (record === undefined || entryHash(this.state.swarmId, record.bytes) !== hash)
       throw new FabricError('CF_STORE_FORKED', { index })
   }
 
+  #follow(index: bigint): Promise<void> {
+    return this.#inTurn(async () => {
+      if (index > this.state.head.index) await this.#catchUp()
+    })
+  }
+
+  /** @returns undefined when these entries are gone; a state that would need them has been replaced by a snapshot's then */
+  async #read(from: bigint, countMax: number): Promise<readonly LogRecord[] | undefined> {
+    const { log, snapshots, store } = this.#ports
+    const { genesis } = this.#options
+    try {
+      return await log.read(from, countMax)
+    } catch (error) {
+      if (!isTrimmed(error)) throw error
+      const { index } = this.state.head
+      if (from === index && error.detail['first'] === index + 1n) return undefined
+      if (snapshots === undefined) throw error
+      await installSnapshot(genesis, store, snapshots, index)
+      this.#state = loadState(genesis, store)
+      return undefined
+    }
+  }
+
+  #room(countMax: number): number {
+    return roomAfter(this.state.head.index, countMax, this.#options.snapshotEvery)
+  }
+
+  #base(): LogState | undefined {
+    const { snapshots } = this.#ports
+    return snapshots === undefined ? undefined : snapshotState(this.#options.genesis, snapshots.shelf)
+  }
+
   /** Applies what the log has beyond the tables: written by another validator, or by this one before a crash. */
   async #catchUp(): Promise<void> {
-    const { log, store } = this.#ports
+    const { store } = this.#ports
     for (;;) {
-      const records = await log.read(this.state.head.index + 1n, READ_COUNT)
+      const next = this.state.head.index + 1n
+      const records = await this.#read(next, this.#room(READ_COUNT))
+      if (records === undefined) continue
       if (records.length === 0) break
       const fork = forkState(this.state)
       const applied = records.map(({ index, bytes }) => {
@@ -203,50 +260,8 @@ export class LogLedger implements Ledger {
       })
       await store.commit([{ table: 'ledger', rows: ledgerRows(fork, applied) }])
       mergeState(this.state, fork)
+      this.#bell.ring(applied, () => false)
     }
     this.#behind = false
   }
-}
-
-/**
- * Applies a batch to a fork, leaving out what is refused.
- *
- * Why refusals are answered with the batch: one may rest on an entry of the same batch, which is not durable yet.
- */
-function draftOf(state: LogState, batch: readonly Pending[], nowMs: bigint): Draft {
-  const fork = forkState(state)
-  const [entries, links, applied]: [Uint8Array[], EntryLink[], Applied[]] = [[], [], []]
-  const [alongside, answers]: [StoreWrite[], (() => void)[]] = [[], []]
-  for (const pending of batch) {
-    try {
-      // An entry whose own rows cannot be made must not be proposed: it is tried on a fork of its own.
-      const attempt = pending.alongside === undefined ? fork : forkState(fork)
-      const { built, result } = applyPending(attempt, pending, nowMs)
-      const rows = result.status === 'applied' ? (pending.alongside?.(result) ?? []) : []
-      answers.push(() => pending.resolve(result))
-      if (result.status === 'refused' || built === undefined) continue
-      if (attempt !== fork) mergeState(fork, attempt)
-      entries.push(built.bytes)
-      links.push(linkOf(built))
-      applied.push(result)
-      alongside.push(...rows)
-    } catch (error) {
-      answers.push(() => pending.reject(error))
-    }
-  }
-  return { fork, entries, links, applied, alongside, answers }
-}
-
-function applyPending(
-  state: LogState,
-  { kind, body }: Pending,
-  nowMs: bigint,
-): { built?: BuiltEntry; result: Applied | Refused } {
-  if (body.length > BODY_BYTES_MAX) return { result: refuse('entry_too_large') }
-  const built = buildEntry(state, kind, body, nowMs)
-  return { built, result: applyBuilt(state, built) }
-}
-
-function linkOf({ entry, hash }: BuiltEntry): EntryLink {
-  return { index: entry.index, previous: digestBytes(entry.previous), hash: digestBytes(hash) }
 }

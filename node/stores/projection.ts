@@ -3,11 +3,23 @@ import { digestBytes, digestOf, type JobId, keyOf, type PeerId, parseJobId, peer
 import { invariant } from '../../core/invariant.ts'
 import type { Account } from '../../core/ledger/account.ts'
 import type { Applied } from '../../core/log/apply.ts'
+import type { EpochStart } from '../../core/log/epochs.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
-import { accountRow, jobRow, keyUseRow, type RowCodec, restoreScalars, scalarsRow } from '../../core/log/rows.ts'
+import {
+  accountRow,
+  epochRow,
+  jobRow,
+  keyUseRow,
+  type RowCodec,
+  restoreScalars,
+  scalarsRow,
+  standingRow,
+} from '../../core/log/rows.ts'
+import type { SnapshotRow } from '../../core/log/snapshot.ts'
+import type { Standing } from '../../core/log/standing.ts'
 import { createState, type KeyUse, type LoggedJob, type LogState } from '../../core/log/state.ts'
 import type { Lookup, Table } from '../../core/log/table.ts'
-import type { LedgerRows, Store, TransferRow } from '../runtime/ports.ts'
+import type { LedgerRows, LedgerTable, Store, TransferRow } from '../runtime/ports.ts'
 
 /** Rows of each table that a state keeps in memory beside the accounts, which it keeps all. */
 const CACHED_ROWS_MAX = 4_096
@@ -15,7 +27,6 @@ const CACHED_ROWS_MAX = 4_096
 const PLACES_PER_ENTRY = 64n
 
 type KeyedTable = LedgerRows['keyed'][number]['table']
-type LedgerTable = Parameters<Store['ledgerRow']>[0]
 
 const jobIdRow: RowCodec<JobId> = {
   encode: (id) => digestBytes(id),
@@ -36,6 +47,8 @@ type ValueOf = {
   readonly idempotency: KeyUse
   readonly invite: PeerId
   readonly evidence: PeerId
+  readonly peer: Standing
+  readonly epoch: EpochStart
 }
 const ROWS: TableRows = {
   account: accountRow,
@@ -44,6 +57,8 @@ const ROWS: TableRows = {
   idempotency: keyUseRow,
   invite: peerRow,
   evidence: peerRow,
+  peer: standingRow,
+  epoch: epochRow,
 }
 
 /**
@@ -54,16 +69,22 @@ const ROWS: TableRows = {
 export function ledgerRows(fork: LogState, applied: readonly Applied[]): LedgerRows {
   return {
     accounts: encoded(fork.accounts.changes(), accountRow).map(([id, bytes]) => ({ id, bytes })),
-    loggedJobs: encoded(fork.jobs.changes(), jobRow).map(([id, bytes]) => ({ id, bytes })),
+    loggedJobs: [...fork.jobs.changes()].map(([id, job]) => ({ id, ...deadlineOf(job), bytes: jobRow.encode(job) })),
     keyed: [
       ...keyed('nonce', fork.nonces, jobIdRow),
       ...keyed('idempotency', fork.idempotency, keyUseRow),
       ...keyed('invite', fork.invites, peerRow),
       ...keyed('evidence', fork.evidence, peerRow),
+      ...keyed('peer', fork.peers, standingRow),
+      ...keyed('epoch', fork.epochs, epochRow),
     ],
     transfers: applied.flatMap(transferRows),
     head: scalarsRow.encode(fork),
   }
+}
+
+function deadlineOf({ phase, deadlineMs }: LoggedJob): { readonly deadlineMs: number | null } {
+  return { deadlineMs: phase === 'settled' ? null : Number(deadlineMs) }
 }
 
 /** The history rows of one entry. */
@@ -82,15 +103,18 @@ export function sequenceOf(entryIndex: bigint): bigint {
   return entryIndex * PLACES_PER_ENTRY
 }
 
-/** The state as the store has it: accounts in memory, other rows read when they are asked for. */
+/** The state as the store has it: accounts and peers in memory, other rows read when they are asked for. */
 export function loadState(genesis: Genesis, store: Store): LogState {
   const state = createState(genesis, {
-    accounts: accountsOf(store),
+    accounts: resident(store, 'account', ROWS.account),
     jobs: cached(store, 'loggedJob', ROWS.loggedJob),
     nonces: cached(store, 'nonce', ROWS.nonce),
     idempotency: cached(store, 'idempotency', ROWS.idempotency),
     invites: cached(store, 'invite', ROWS.invite),
     evidence: cached(store, 'evidence', ROWS.evidence),
+    // Who may work is asked of all of them at each epoch.
+    peers: resident(store, 'peer', ROWS.peer),
+    epochs: cached(store, 'epoch', ROWS.epoch),
   })
   const head = store.ledgerHead()
   if (head !== undefined) restoreScalars(state, head)
@@ -105,6 +129,23 @@ export function* allRows(state: LogState): Iterable<readonly [table: LedgerTable
   for (const [key, value] of state.idempotency.entries()) yield ['idempotency', key, ROWS.idempotency.encode(value)]
   for (const [key, value] of state.invites.entries()) yield ['invite', key, ROWS.invite.encode(value)]
   for (const [key, value] of state.evidence.entries()) yield ['evidence', key, ROWS.evidence.encode(value)]
+  for (const [key, value] of state.peers.entries()) yield ['peer', key, ROWS.peer.encode(value)]
+  for (const [key, value] of state.epochs.entries()) yield ['epoch', key, ROWS.epoch.encode(value)]
+}
+
+/** Puts a row of a snapshot where it belongs. */
+export function setRow(state: LogState, { table, key, bytes }: SnapshotRow): void {
+  const put: { readonly [Name in LedgerTable]: () => void } = {
+    account: () => state.accounts.set(key, ROWS.account.decode(bytes)),
+    loggedJob: () => state.jobs.set(key, ROWS.loggedJob.decode(bytes)),
+    nonce: () => state.nonces.set(key, ROWS.nonce.decode(bytes)),
+    idempotency: () => state.idempotency.set(key, ROWS.idempotency.decode(bytes)),
+    invite: () => state.invites.set(key, ROWS.invite.decode(bytes)),
+    evidence: () => state.evidence.set(key, ROWS.evidence.decode(bytes)),
+    peer: () => state.peers.set(key, ROWS.peer.decode(bytes)),
+    epoch: () => state.epochs.set(key, ROWS.epoch.decode(bytes)),
+  }
+  put[table]()
 }
 
 export const LEDGER_TABLES: readonly LedgerTable[] = [
@@ -114,14 +155,18 @@ export const LEDGER_TABLES: readonly LedgerTable[] = [
   'idempotency',
   'invite',
   'evidence',
+  'peer',
+  'epoch',
 ]
 
-function accountsOf(store: Store): Lookup<Account> {
-  const accounts = new Map(store.accounts().map(({ id, bytes }) => [id, accountRow.decode(bytes)]))
+/** A table that is all in memory, and can be listed. */
+function resident<V>(store: Store, table: LedgerTable, row: RowCodec<V>): Lookup<V> {
+  const rows = new Map<string, V>()
+  for (const { key, bytes } of store.ledgerRows(table)) rows.set(key, row.decode(bytes))
   return {
-    get: (id) => accounts.get(id),
-    set: (id, account) => void accounts.set(id, account),
-    entries: () => accounts,
+    get: (key) => rows.get(key),
+    set: (key, value) => void rows.set(key, value),
+    entries: () => rows,
   }
 }
 

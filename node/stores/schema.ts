@@ -43,4 +43,25 @@ CREATE TABLE key_spent (
 ) STRICT, WITHOUT ROWID;
 `
 
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2]
+/** Swarms of several machines: who was let in and what they did, when epochs began, and the rosters that they were drawn from. */
+const VERSION_3 = `
+CREATE TABLE peer (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE epoch (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE roster (root TEXT PRIMARY KEY, epoch INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;
+CREATE INDEX roster_by_epoch ON roster (epoch);
+`
+
+/** Jobs whose hold must be given back when their deadline passes, and the snapshots that newcomers start from. */
+const VERSION_4 = `
+ALTER TABLE logged_job ADD COLUMN deadline_ms INTEGER;
+CREATE INDEX logged_job_unsettled ON logged_job (deadline_ms) WHERE deadline_ms IS NOT NULL;
+CREATE TABLE snapshot (
+  entry_index INTEGER PRIMARY KEY, manifest BLOB NOT NULL, certificate BLOB NOT NULL
+) STRICT;
+CREATE TABLE snapshot_piece (
+  entry_index INTEGER NOT NULL, place INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (entry_index, place)
+) STRICT;
+CREATE TABLE set_change (entry_index INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+`
+
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4]

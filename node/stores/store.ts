@@ -2,11 +2,10 @@
 import { FabricError } from '../../core/errors.ts'
 import { type JobId, parseJobId } from '../../core/ids.ts'
 import { unreachable } from '../../core/invariant.ts'
-import type { LedgerRows, Store, StoreWrite } from '../runtime/ports.ts'
+import { LIMITS } from '../../core/limits.ts'
+import type { LedgerRows, LedgerTable, Store, StoreWrite } from '../runtime/ports.ts'
 import { bytesOf, type Database, numberOf, type Row, textOf } from './database.ts'
 import { readTransfers, writeTransfer } from './transfers.ts'
-
-type LedgerTable = Parameters<Store['ledgerRow']>[0]
 
 const LEDGER_VALUE: Record<LedgerTable, string> = {
   account: 'SELECT bytes AS value FROM account WHERE id = ?',
@@ -15,6 +14,8 @@ const LEDGER_VALUE: Record<LedgerTable, string> = {
   idempotency: 'SELECT value FROM idempotency WHERE key = ?',
   invite: 'SELECT value FROM invite WHERE key = ?',
   evidence: 'SELECT value FROM evidence WHERE key = ?',
+  peer: 'SELECT value FROM peer WHERE key = ?',
+  epoch: 'SELECT value FROM epoch WHERE key = ?',
 }
 const LEDGER_COUNT: Record<LedgerTable, string> = {
   account: 'SELECT count(*) AS n FROM account',
@@ -23,14 +24,31 @@ const LEDGER_COUNT: Record<LedgerTable, string> = {
   idempotency: 'SELECT count(*) AS n FROM idempotency',
   invite: 'SELECT count(*) AS n FROM invite',
   evidence: 'SELECT count(*) AS n FROM evidence',
+  peer: 'SELECT count(*) AS n FROM peer',
+  epoch: 'SELECT count(*) AS n FROM epoch',
 }
 const KEYED_UPSERT: Record<LedgerRows['keyed'][number]['table'], string> = {
   nonce: keyedUpsert('nonce'),
   idempotency: keyedUpsert('idempotency'),
   invite: keyedUpsert('invite'),
   evidence: keyedUpsert('evidence'),
+  peer: keyedUpsert('peer'),
+  epoch: keyedUpsert('epoch'),
 }
+const LEDGER_PAGE: Record<LedgerTable, string> = {
+  account: pageOf('account', 'id', 'bytes'),
+  loggedJob: pageOf('logged_job', 'id', 'bytes'),
+  nonce: pageOf('nonce'),
+  idempotency: pageOf('idempotency'),
+  invite: pageOf('invite'),
+  evidence: pageOf('evidence'),
+  peer: pageOf('peer'),
+  epoch: pageOf('epoch'),
+}
+const UNSETTLED =
+  'SELECT id, deadline_ms FROM logged_job WHERE deadline_ms IS NOT NULL ORDER BY deadline_ms, id LIMIT ?'
 const JOBS_MAX = 1_000
+const PAGE_ROWS = 512
 
 export function createStore(database: Database): Store {
   const bytesAt = (sql: string, ...keys: readonly string[]): Uint8Array | undefined => {
@@ -57,10 +75,14 @@ export function createStore(database: Database): Store {
       bytesAt('SELECT bytes AS value FROM vote WHERE voter = ? AND subject = ?', voter, subject),
     work: (worker, subject) =>
       bytesAt('SELECT bytes AS value FROM work WHERE worker = ? AND subject = ?', worker, subject),
+    roster: (root) => bytesAt('SELECT bytes AS value FROM roster WHERE root = ?', root),
     transfers: (filter) => readTransfers(database, filter),
     ledgerRow: (table, key) => bytesAt(LEDGER_VALUE[table], key),
     ledgerCount: (table) => numberOf(database.get(LEDGER_COUNT[table]) ?? {}, 'n'),
     ledgerHead: () => bytesAt('SELECT bytes AS value FROM ledger_head WHERE one = 1'),
+    ledgerRows: (table) => pages(database, LEDGER_PAGE[table]),
+    unsettledJobs: (limit) =>
+      database.all(UNSETTLED, limit).map((row) => ({ id: jobIdIn(row), deadlineMs: numberOf(row, 'deadline_ms') })),
     accounts: () =>
       database
         .all('SELECT id, bytes FROM account ORDER BY id')
@@ -97,6 +119,10 @@ function applyWrite(database: Database, write: StoreWrite): void {
     case 'work':
       database.run(WORK_UPSERT, write.worker, write.subject, write.bytes)
       return
+    case 'roster':
+      database.run(ROSTER_INSERT, write.root, write.epoch, write.bytes)
+      database.run('DELETE FROM roster WHERE epoch < ?', write.epoch - BigInt(LIMITS.rosterEpochsMax))
+      return
     case 'ledger':
       writeLedger(database, write.rows)
       return
@@ -111,10 +137,11 @@ const RECEIPT_UPSERT = `INSERT INTO receipt (id, bytes) VALUES (?, ?)
   ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes`
 const WORK_UPSERT = `INSERT INTO work (worker, subject, bytes) VALUES (?, ?, ?)
   ON CONFLICT (worker, subject) DO UPDATE SET bytes = excluded.bytes`
+const ROSTER_INSERT = 'INSERT INTO roster (root, epoch, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'
 const ACCOUNT_UPSERT =
   'INSERT INTO account (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes'
-const LOGGED_JOB_UPSERT =
-  'INSERT INTO logged_job (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes'
+const LOGGED_JOB_UPSERT = `INSERT INTO logged_job (id, deadline_ms, bytes) VALUES (?, ?, ?)
+  ON CONFLICT (id) DO UPDATE SET deadline_ms = excluded.deadline_ms, bytes = excluded.bytes`
 const HEAD_UPSERT =
   'INSERT INTO ledger_head (one, bytes) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET bytes = excluded.bytes'
 
@@ -139,10 +166,24 @@ function writeVote(database: Database, write: Extract<StoreWrite, { table: 'vote
 
 function writeLedger(database: Database, rows: LedgerRows): void {
   for (const { id, bytes } of rows.accounts) database.run(ACCOUNT_UPSERT, id, bytes)
-  for (const { id, bytes } of rows.loggedJobs) database.run(LOGGED_JOB_UPSERT, id, bytes)
+  for (const { id, deadlineMs, bytes } of rows.loggedJobs) database.run(LOGGED_JOB_UPSERT, id, deadlineMs, bytes)
   for (const { table, key, value } of rows.keyed) database.run(KEYED_UPSERT[table], key, value)
   for (const row of rows.transfers) writeTransfer(database, row)
   database.run(HEAD_UPSERT, rows.head)
+}
+
+/** Every row of a table, in pages: a large one is never in memory at once. */
+function* pages(database: Database, sql: string): Generator<{ readonly key: string; readonly bytes: Uint8Array }> {
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const rows: readonly Row[] = database.all(sql, after, PAGE_ROWS)
+    for (const row of rows) yield { key: textOf(row, 'key'), bytes: bytesOf(row, 'value') }
+    const last: Row | undefined = rows.length < PAGE_ROWS ? undefined : rows.at(-1)
+    after = last === undefined ? undefined : textOf(last, 'key')
+  }
+}
+
+function pageOf(table: string, key = 'key', value = 'value'): string {
+  return `SELECT ${key} AS key, ${value} AS value FROM ${table} WHERE ${key} > ? ORDER BY ${key} LIMIT ?`
 }
 
 function keyedUpsert(table: string): string {

@@ -12,6 +12,7 @@ import { within } from '../support/within.ts'
 const STREAMS = 8
 const TOKENS_MAX = 512
 const JOBS = 60
+const RESUME_TOKENS = 200
 const LIMIT_MS = 120_000
 const WARM = { kind: 'gumbel-v1', temperatureMilli: 800, topK: 40 } as const
 /** What an audit forgives at the edge of the top-k. */
@@ -63,6 +64,12 @@ async function amongOthers(backend: Backend, job: GenerateRequest): Promise<Answ
   return answer
 }
 
+/** Goes on after the first ids of the answer, as another worker would. */
+const after =
+  (ids: readonly number[], cut: number) =>
+  (backend: Backend, job: GenerateRequest): Promise<Answer> =>
+    alone(backend, { ...job, prefixIds: Uint32Array.from(ids.slice(0, cut)) })
+
 /** The most that any token of the answer loses in a pass of its own, in nats. */
 async function marginOf(load: LoadRequest, ids: readonly number[]): Promise<number> {
   const { backend } = createHost()
@@ -82,11 +89,11 @@ async function marginOf(load: LoadRequest, ids: readonly number[]): Promise<numb
 
 function sameAnswerTest(name: string, load: LoadRequest): void {
   test(
-    `${name}: one job, one answer: native alone, again, among ${STREAMS} streams, and lock-step`,
+    `${name}: one job, one answer: native alone, again, among ${STREAMS} streams, in lock-step, and begun by another`,
     within(LIMIT_MS, async () => {
       const request: LoadRequest = { ...load, slotCount: STREAMS, driver: 'native' }
       const first = await ask(request, alone)
-      assert.ok(first.ids.length > 100, `${first.ids.length} tokens show little`)
+      assert.ok(first.ids.length > RESUME_TOKENS, `${first.ids.length} tokens show little`)
       const others = [
         await ask(request, alone),
         await ask(request, amongOthers),
@@ -98,6 +105,11 @@ function sameAnswerTest(name: string, load: LoadRequest): void {
         others.map(({ text }) => text),
         others.map(() => first.text),
       )
+      for (const driver of ['native', 'lockstep'] as const) {
+        const rest = await ask({ ...request, driver }, after(first.ids, RESUME_TOKENS))
+        assert.equal(rest.ids, first.ids.slice(RESUME_TOKENS), `${driver} goes on`)
+        assert.ok(first.text.endsWith(rest.text))
+      }
       assert.is(await marginOf(request, first.ids), 0, 'a native audit finds what was chosen')
       assert.is(await marginOf({ ...request, driver: 'lockstep' }, first.ids), 0, 'so does one in lock-step')
       console.log(`${name}: ${first.ids.length} tokens, ${first.finish}`)
@@ -140,11 +152,14 @@ function anyJob(vocabSize: number, seed: number): GenerateRequest {
   const warm = { temperature: pick([0, 0.5, 2]), topK: pick([0, 1, 40]), topP: pick([1, 0.5]), minP: pick([0, 0.1, 1]) }
   const penalties = { frequencyPenalty: pick([0, -2, 1.5]), presencePenalty: pick([0, 2]), seed, logitBias }
   const isPlain = grammar === '' && below(3) === 0
+  const maxTokens = pick([1, 2, 30])
+  const said = below(3) === 0 ? below(maxTokens) : 0
   return {
     promptIds: Uint32Array.from({ length: 1 + below(60) }, () => below(vocabSize)),
     sampling: isPlain ? pick([GREEDY, WARM]) : { kind: 'llama', ...warm, ...penalties },
     seed: new Uint8Array(32).fill(seed),
-    maxTokens: pick([1, 2, 30]),
+    maxTokens,
+    prefixIds: Uint32Array.from({ length: said }, () => below(vocabSize)),
     stop: Array.from({ length: below(4) }, () => pick(['a', 'e ', 'the', '\ufffd', 'é', '🙂', '"'])),
     ...(below(2) === 0 ? { topLogprobs: below(21) } : {}),
     ...(grammar === '' ? {} : { grammar }),

@@ -18,6 +18,7 @@ import { codeOf } from '../support/error-code.ts'
 import { within } from '../support/within.ts'
 import { auditTests } from './backend-audit.suite.ts'
 import { outputTests } from './backend-output.suite.ts'
+import { resumeTests } from './backend-resume.suite.ts'
 
 export type BackendUnderTest = {
   /** A backend without a model. */
@@ -41,6 +42,7 @@ export function backendSuite(name: string, subject: BackendUnderTest): BackendTe
   generateTests(test, subject)
   samplingTests(test, subject)
   outputTests(test, subject)
+  resumeTests(test, subject)
   abortTests(test, subject)
   boundTests(test, subject)
   auditTests(test, subject)

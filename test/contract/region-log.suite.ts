@@ -8,8 +8,9 @@ import { EMPTY_HASH, toyChain, toyEntry } from '../support/toy-entries.ts'
 import { within } from '../support/within.ts'
 
 type Test = ReturnType<typeof suite>
+type Create = () => RegionLog | Promise<RegionLog>
 
-export function regionLogSuite(name: string, create: () => RegionLog): Test {
+export function regionLogSuite(name: string, create: Create): Test {
   const test = suite(`region log: ${name}`)
   appendTests(test, create)
   refusalTests(test, create)
@@ -29,11 +30,11 @@ const append = (
 const hashAt = (chain: readonly Uint8Array[], place: number): Uint8Array => sha256(chain[place] ?? EMPTY_HASH)
 const indexes = (records: readonly LogRecord[]): bigint[] => records.map(({ index }) => index)
 
-function appendTests(test: Test, create: () => RegionLog): void {
+function appendTests(test: Test, create: Create): void {
   test(
     'an empty log has no head and the first batch follows from 32 zero bytes',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       assert.is(await log.head(), undefined)
       const chain = toyChain(3)
       const proposed = await append(log, chain, EMPTY_HASH, 1)
@@ -48,7 +49,7 @@ function appendTests(test: Test, create: () => RegionLog): void {
   test(
     'the same key again gives the first result and appends nothing, even with another head',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const chain = toyChain(4)
       await append(log, chain.slice(0, 2), EMPTY_HASH, 1)
       await append(log, chain.slice(2), hashAt(chain, 1), 2)
@@ -62,7 +63,7 @@ function appendTests(test: Test, create: () => RegionLog): void {
   test(
     'of many that race for one head exactly one wins, the others learn the new head',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const racers = Array.from({ length: 8 }, (_, seed) =>
         append(log, [toyEntry(0n, EMPTY_HASH, key(seed))], EMPTY_HASH, seed),
       )
@@ -76,11 +77,11 @@ function appendTests(test: Test, create: () => RegionLog): void {
   )
 }
 
-function refusalTests(test: Test, create: () => RegionLog): void {
+function refusalTests(test: Test, create: Create): void {
   test(
     'another expected head is a conflict that names the head and writes nothing',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const chain = toyChain(2)
       await append(log, chain, EMPTY_HASH, 1)
       const late = await append(log, [toyEntry(1n, hashAt(chain, 0))], hashAt(chain, 0), 2)
@@ -94,7 +95,7 @@ function refusalTests(test: Test, create: () => RegionLog): void {
   test(
     'a batch that does not chain is refused as a whole',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const [first = EMPTY_HASH] = toyChain(1)
       const broken = [first, toyEntry(1n, key(7))]
       assert.is(await codeOf(append(log, broken, EMPTY_HASH, 1)), 'CF_LEDGER_REFUSED')
@@ -107,11 +108,11 @@ function refusalTests(test: Test, create: () => RegionLog): void {
   )
 }
 
-function readTests(test: Test, create: () => RegionLog): void {
+function readTests(test: Test, create: Create): void {
   test(
     'read gives entries in order from an index, no more than asked, none beyond the head',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const chain = toyChain(5)
       await append(log, chain, EMPTY_HASH, 1)
       assert.equal(indexes(await log.read(0n, 9)), [0n, 1n, 2n, 3n, 4n])
@@ -124,11 +125,11 @@ function readTests(test: Test, create: () => RegionLog): void {
   )
 }
 
-function tailTests(test: Test, create: () => RegionLog): void {
+function tailTests(test: Test, create: Create): void {
   test(
     'a tail gives what is there, then what comes, each once and in order, until its signal aborts',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const chain = toyChain(6)
       await append(log, chain.slice(0, 2), EMPTY_HASH, 1)
       const stop = new AbortController()
@@ -150,7 +151,7 @@ function tailTests(test: Test, create: () => RegionLog): void {
   test(
     'a tail that waits ends when its signal aborts or the log closes',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const stop = new AbortController()
       const drain = async (signal: AbortSignal): Promise<number> => {
         let count = 0
@@ -171,11 +172,11 @@ function tailTests(test: Test, create: () => RegionLog): void {
   )
 }
 
-function trimTests(test: Test, create: () => RegionLog): void {
+function trimTests(test: Test, create: Create): void {
   test(
     'only what a snapshot covers can be trimmed, and the head always stays',
     within(2_000, async () => {
-      const log = create()
+      const log = await create()
       const chain = toyChain(6)
       await append(log, chain.slice(0, 5), EMPTY_HASH, 1)
       assert.is(await codeOf(log.trim(1n)), 'CF_STORE_FAILED')

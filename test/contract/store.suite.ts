@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { digestOf, type JobId, type PeerId, parseJobId, peerIdOf } from '../../core/ids.ts'
+import { LIMITS } from '../../core/limits.ts'
 import type { LedgerRows, Store, TransferRow } from '../../node/runtime/ports.ts'
 import { codeOf } from '../support/error-code.ts'
 import { within } from '../support/within.ts'
@@ -158,7 +159,7 @@ function ledgerTests(test: Test, create: () => Store): void {
             ...EMPTY_ROWS,
             accounts: [account],
             keyed,
-            loggedJobs: [{ id: jobId(1), bytes: bytes(6) }],
+            loggedJobs: [{ id: jobId(1), deadlineMs: 7, bytes: bytes(6) }],
             head: bytes(8),
           },
         },
@@ -175,6 +176,68 @@ function ledgerTests(test: Test, create: () => Store): void {
       assert.equal(store.accounts(), [{ id: 'mint', bytes: bytes(2) }])
       assert.is(store.ledgerCount('account'), 1)
       assert.is(store.ledgerCount('invite'), 0)
+      await store.close()
+    }),
+  )
+
+  test(
+    'jobs that nobody settled are listed by deadline, and leave the list with their settlement',
+    within(2_000, async () => {
+      const store = create()
+      const rows = (jobs: readonly (readonly [seed: number, deadlineMs: number | null])[]): LedgerRows => ({
+        ...EMPTY_ROWS,
+        loggedJobs: jobs.map(([seed, deadlineMs]) => ({ id: jobId(seed), deadlineMs, bytes: bytes(seed) })),
+      })
+      await store.commit([
+        {
+          table: 'ledger',
+          rows: rows([
+            [1, 30],
+            [2, 10],
+            [3, 20],
+          ]),
+        },
+      ])
+      assert.equal(store.unsettledJobs(2), [
+        { id: jobId(2), deadlineMs: 10 },
+        { id: jobId(3), deadlineMs: 20 },
+      ])
+      await store.commit([{ table: 'ledger', rows: rows([[2, null]]) }])
+      assert.equal(
+        store.unsettledJobs(9).map(({ id }) => id),
+        [jobId(3), jobId(1)],
+      )
+      await store.close()
+    }),
+  )
+
+  test(
+    'every row of a table is listed in order of its key, however many there are',
+    within(5_000, async () => {
+      const store = create()
+      const names = Array.from({ length: 1_500 }, (_, place) => `u/${String(place).padStart(5, '0')}`)
+      const keyed = names.toReversed().map((key) => ({ table: 'nonce', key, value: bytes(key.length) }) as const)
+      await store.commit([{ table: 'ledger', rows: { ...EMPTY_ROWS, keyed } }])
+      assert.equal(
+        [...store.ledgerRows('nonce')].map(({ key }) => key),
+        names,
+      )
+      assert.equal([...store.ledgerRows('peer')], [])
+      await store.close()
+    }),
+  )
+
+  test(
+    'rosters are found by their root, and the oldest epochs make room',
+    within(2_000, async () => {
+      const store = create()
+      const [first, last] = [digestOf(new Uint8Array(32).fill(1)), digestOf(new Uint8Array(32).fill(2))]
+      await store.commit([{ table: 'roster', root: first, epoch: 1n, bytes: bytes(1) }])
+      assert.equal(store.roster(first), bytes(1))
+      assert.is(store.roster(last), undefined)
+      await store.commit([{ table: 'roster', root: last, epoch: 2n + BigInt(LIMITS.rosterEpochsMax), bytes: bytes(2) }])
+      assert.is(store.roster(first), undefined)
+      assert.equal(store.roster(last), bytes(2))
       await store.close()
     }),
   )

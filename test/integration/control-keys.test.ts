@@ -41,6 +41,8 @@ const MAY: Readonly<Record<string, Role | 'open'>> = {
   'GET /api/v1/p2p/peers': 'read',
   'GET /api/v1/p2p/quorum': 'read',
   'GET /api/v1/p2p/genesis': 'read',
+  'GET /api/v1/p2p/roster': 'read',
+  'POST /api/v1/p2p/invites': 'admin',
   'GET /api/v1/credits/accounts/:type/:id': 'read',
   'GET /api/v1/credits/transactions/list': 'read',
   'GET /api/v1/credits/audit': 'read',

@@ -172,9 +172,15 @@ export function createFakeApp(): FakeApp {
         region: 'local',
         weight: 1,
         models: MODELS.map(({ id }) => id),
+        ...{ addresses: [], rttMs: null, load: 0.5, slots: 8, tokensPerSecond: 120 },
         ineligible: null,
       },
     ],
+    invite: async ({ forPeer, lifetimeMs, grant }) => {
+      throwFailure()
+      return `cfi1${forPeer ?? 'anybody'}-${lifetimeMs}-${grant}`
+    },
+    roster: (epoch) => (epoch === undefined || epoch === 0n ? Uint8Array.of(1, 2, 3) : undefined),
     quote: async (request) => {
       throwFailure()
       checkRequest(request)
@@ -349,6 +355,7 @@ function statusView(): StatusView {
     startedMs: 1_700_000_000_000,
     log: `sqlite@${NODE}`,
     logNote: 'one validator serves the log: a single point of failure',
+    ...{ epoch: 3n, mesh: null },
     engine: 'fake',
     hostState: 'ready',
     driver: { kind: 'native', reason: '' },

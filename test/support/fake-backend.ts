@@ -270,8 +270,10 @@ export class FakeBackend implements Backend {
     const ids = fault.edit?.(honest) ?? honest
     const text = new TextStream(textOf, [])
     const stop = new StopScanner(request.stop)
-    this.#tokensPrefilled += request.promptIds.length
-    for (let index = 0; index < ids.length; index++) {
+    const { prefixIds = new Uint32Array(0) } = request
+    for (const id of prefixIds) stop.push(text.push(id))
+    this.#tokensPrefilled += request.promptIds.length + prefixIds.length
+    for (let index = prefixIds.length; index < ids.length; index++) {
       await this.#options.sleep(fault.stepMs ?? 0)
       if (index === fault.failAt) throw new FabricError(fault.code ?? 'CF_WORKER_HOST_LOST')
       if (signal.aborted) break

@@ -16,15 +16,20 @@ import { abstainersOf } from '../../core/log/authority.ts'
 import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
 import { type GenesisBody, genesisRoster } from '../../core/log/genesis.ts'
 import type { Intent } from '../../core/log/intent.ts'
+import { sealInvite, sealSpend } from '../../core/log/invites.ts'
 import { expiryOf } from '../../core/log/settling.ts'
+import { standingOf } from '../../core/log/standing.ts'
 import { deliveryCodec } from '../../core/receipt/receipt.ts'
-import { ROLE } from '../../core/roster/roster.ts'
+import { type Member, ROLE, type RosterSnapshot, rosterSnapshot } from '../../core/roster/roster.ts'
 import type { Validation } from '../../core/validation.ts'
 import { claimOf } from '../../node/jobs/claim.ts'
-import { ALICE, applied, intentOfAlice, LogSwarm, NO_SIGNATURES, START_MS } from './log-swarm.ts'
+import { ALICE, applied, intentOfAlice, LogSwarm, MINT_KEY, NO_SIGNATURES, START_MS } from './log-swarm.ts'
+import { missing } from './missing.ts'
 import { digestNamed, keyNamed, memberNamed, validatorKeys } from './people.ts'
 
 const WORKERS = ['w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7']
+/** Names that `joined` may list. */
+export const JOINED = ['j0', 'j1', 'j2', 'j3']
 export const EDGE = keyNamed('edge')
 export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [0], dimensions: 0 }
 /** Of a model that embeds. */
@@ -33,7 +38,7 @@ export const NOW_MS = Number(START_MS) + 100
 /** A sound output: ends with the only stop id. */
 export const OUTPUT: readonly number[] = [11, 12, 13, 14, 0]
 const SECRETS = new Map(
-  ['edge', 'alice', ...WORKERS, ...range(8).map((place) => `v${place}`)].map((name) => [
+  ['edge', 'alice', ...WORKERS, ...JOINED, ...range(8).map((place) => `v${place}`)].map((name) => [
     keyNamed(name).peer,
     keyNamed(name),
   ]),
@@ -43,6 +48,8 @@ export type JobRunOptions = {
   readonly intent?: Partial<Intent>
   readonly genesis?: Partial<GenesisBody>
   readonly validatorCount?: number
+  /** Peers that came in by invites and made epoch 1: then jobs are drawn from its roster. */
+  readonly joined?: readonly string[]
 }
 
 /** Workers of different owners and address blocks, validators that do not work, one edge. */
@@ -60,6 +67,7 @@ export function wholeSwarm({ genesis = {}, validatorCount = 4 }: JobRunOptions =
 
 export class JobRun {
   readonly swarm: LogSwarm
+  readonly roster: RosterSnapshot
   readonly id: JobId
   /** Every state and the event that led to it. */
   readonly trail: { readonly event: JobEvent; readonly job: Job }[] = []
@@ -70,6 +78,8 @@ export class JobRun {
 
   constructor(options: JobRunOptions = {}) {
     this.swarm = wholeSwarm(options)
+    const first = genesisRoster(this.swarm.genesis)
+    this.roster = options.joined === undefined ? first : nextRoster(this.swarm, first, options.joined)
     const envelope = this.swarm.intent(options.intent)
     const held = applied(this.swarm.apply('hold', envelope))
     invariant(held.jobId !== null, 'a hold makes a job')
@@ -89,7 +99,7 @@ export class JobRun {
     const { task, modelDigest } = this.first.intent
     const known = task === 'embedding' ? VECTOR_FACTS : FACTS
     const facts: Bench['facts'] = (digest) => (digest === modelDigest ? known : undefined)
-    return { self, state, roster: genesisRoster(state.genesis), nowMs: this.nowMs, facts }
+    return { self, state, roster: this.roster, nowMs: this.nowMs, facts }
   }
 
   answerOf(peer: PeerId, answer: 'accept' | 'busy' = 'accept'): Uint8Array {
@@ -277,9 +287,25 @@ export class JobRun {
       intentEnvelope,
       hold,
       state,
-      roster: genesisRoster(state.genesis),
+      roster: this.roster,
     })
   }
+}
+
+/** Lets peers in, each for a user of its own, and begins epoch 1 with them and everybody of the genesis. */
+function nextRoster(swarm: LogSwarm, first: RosterSnapshot, joined: readonly string[]): RosterSnapshot {
+  const { swarmId } = swarm.state
+  const members = joined.map((name, place): Member => {
+    const [peer, user] = [keyNamed(name), keyNamed(`user of ${name}`)]
+    const terms = { id: peer.publicKey.slice(0, 16), expiresMs: START_MS + 1n, forPeer: peer.peer, grant: 0n }
+    applied(swarm.apply('invite', sealSpend(swarmId, sealInvite(swarmId, terms, MINT_KEY), user, peer)))
+    const { owner, base: weight } = standingOf(swarm.state, peer.peer) ?? missing('a standing')
+    return { peer: peer.peer, weight, roles: ROLE.worker, owner, block: 300 + place }
+  })
+  const roster = rosterSnapshot(1n, [...first.members, ...members])
+  applied(swarm.apply('roster', swarm.roster(roster.root)))
+  applied(swarm.apply('beacon', swarm.beacon(digestNamed('beacon 1'))))
+  return roster
 }
 
 export function secretOf(peer: PeerId | undefined): KeyPair {

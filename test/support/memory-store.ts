@@ -1,11 +1,18 @@
 /** The store without a disk: same rules, same contract suite; for simulations and unit tests. */
 import { equalBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
-import type { JobId } from '../../core/ids.ts'
+import { type Digest, type JobId, parseJobId } from '../../core/ids.ts'
 import { unreachable } from '../../core/invariant.ts'
-import type { LedgerRows, Store, StoreWrite, TransferFilter, TransferRow } from '../../node/runtime/ports.ts'
+import { LIMITS } from '../../core/limits.ts'
+import type {
+  LedgerRows,
+  LedgerTable,
+  Store,
+  StoreWrite,
+  TransferFilter,
+  TransferRow,
+} from '../../node/runtime/ports.ts'
 
-type LedgerTable = Parameters<Store['ledgerRow']>[0]
 type JobRow = { readonly id: JobId; readonly phase: string; readonly createdMs: number; readonly bytes: Uint8Array }
 
 /** What a crash leaves: pass it to another memory store to restart on the same disk. */
@@ -15,10 +22,20 @@ export type MemoryDisk = {
   /** `<table>/<key>` of every table that maps one key to bytes. */
   readonly rows: Map<string, Uint8Array>
   readonly transfers: Map<bigint, TransferRow>
+  /** Of logged jobs that are not settled. */
+  readonly deadlines: Map<string, number>
+  readonly rosters: Map<Digest, { readonly epoch: bigint; readonly bytes: Uint8Array }>
 }
 
 export function createMemoryDisk(): MemoryDisk {
-  return { jobs: new Map(), receipts: new Map(), rows: new Map(), transfers: new Map() }
+  return {
+    jobs: new Map(),
+    receipts: new Map(),
+    rows: new Map(),
+    transfers: new Map(),
+    deadlines: new Map(),
+    rosters: new Map(),
+  }
 }
 
 export function createMemoryStore(disk: MemoryDisk = createMemoryDisk()): Store {
@@ -43,10 +60,20 @@ export function createMemoryStore(disk: MemoryDisk = createMemoryDisk()): Store 
     receipt: (id) => disk.receipts.get(id),
     vote: (voter, subject) => row('vote', `${voter} ${subject}`),
     work: (worker, subject) => row('work', `${worker} ${subject}`),
+    roster: (root) => disk.rosters.get(root)?.bytes.slice(),
     transfers: (filter) => transfersOf(disk, filter),
     ledgerRow: row,
     ledgerCount: (table) => keysOf(disk, table).length,
     ledgerHead: () => row('head', ''),
+    ledgerRows: (table) => keysOf(disk, table).map((key) => ({ key, bytes: row(table, key) ?? new Uint8Array() })),
+    unsettledJobs: (limit) =>
+      [...disk.deadlines]
+        .sort(([, a], [, b]) => a - b)
+        .slice(0, limit)
+        .flatMap(([text, deadlineMs]) => {
+          const id = parseJobId(text)
+          return id === undefined ? [] : [{ id, deadlineMs }]
+        }),
     accounts: () => keysOf(disk, 'account').map((id) => ({ id, bytes: row('account', id) ?? new Uint8Array() })),
     async close() {
       open = false
@@ -86,6 +113,11 @@ function applyWrite(disk: MemoryDisk, write: StoreWrite): void {
     case 'work':
       disk.rows.set(`work/${write.worker} ${write.subject}`, write.bytes.slice())
       return
+    case 'roster':
+      disk.rosters.set(write.root, { epoch: write.epoch, bytes: write.bytes.slice() })
+      for (const [root, { epoch }] of disk.rosters)
+        if (epoch < write.epoch - BigInt(LIMITS.rosterEpochsMax)) disk.rosters.delete(root)
+      return
     case 'ledger':
       applyLedger(disk, write.rows)
       return
@@ -96,7 +128,11 @@ function applyWrite(disk: MemoryDisk, write: StoreWrite): void {
 
 function applyLedger(disk: MemoryDisk, rows: LedgerRows): void {
   for (const { id, bytes } of rows.accounts) disk.rows.set(`account/${id}`, bytes.slice())
-  for (const { id, bytes } of rows.loggedJobs) disk.rows.set(`loggedJob/${id}`, bytes.slice())
+  for (const { id, deadlineMs, bytes } of rows.loggedJobs) {
+    disk.rows.set(`loggedJob/${id}`, bytes.slice())
+    if (deadlineMs === null) disk.deadlines.delete(id)
+    else disk.deadlines.set(id, deadlineMs)
+  }
   for (const { table, key, value } of rows.keyed) disk.rows.set(`${table}/${key}`, value.slice())
   for (const transfer of rows.transfers)
     if (!disk.transfers.has(transfer.sequence)) disk.transfers.set(transfer.sequence, transfer)

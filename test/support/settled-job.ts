@@ -4,7 +4,9 @@ import type { SwarmId } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { SettledJob } from '../../core/job/job.ts'
 import { outputOf, receiptOf } from '../../core/job/receipting.ts'
+import { epochOfJob } from '../../core/log/epochs.ts'
 import { type Intent, NO_SAMPLING } from '../../core/log/intent.ts'
+import { epochPartOf } from '../../core/receipt/epoch.ts'
 import { type ReceiptFile, receiptFileCodec } from '../../core/receipt/receipt.ts'
 import { wordsOf } from '../../core/verification/vectors.ts'
 import { hashVector } from './fake-backend.ts'
@@ -77,7 +79,9 @@ export function settledRun(end: End, options: JobRunOptions = {}): SettledRun {
   const { job } = run
   invariant(job.phase === 'settled', `the job has settled, and is not ${job.phase}`)
   const { genesis, swarmId } = run.swarm.state
-  const parts = { receipt: receiptOf(job, genesis.bytes), output: outputOf(job) }
+  const shown = [EDGE.peer, ...run.swarm.job(run.id).workers]
+  const epoch = epochPartOf(epochOfJob(run.swarm.state, run.swarm.job(run.id)), run.roster, shown)
+  const parts = { receipt: receiptOf(job, genesis.bytes, epoch), output: outputOf(job) }
   return { run, job, parts, file: sealAs(receiptFileCodec, parts, swarmId, EDGE), root: swarmId }
 }
 

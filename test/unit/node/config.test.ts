@@ -97,6 +97,12 @@ test('every setting refuses what it cannot mean', () => {
     openJobsPerKey: ['0', '257', ''],
     keyRate: ['0', '-1', '1.5', 'None', '1000000', ''],
     metrics: ['on', ''],
+    meshHost: ['', 'example.com', '1.2.3'],
+    meshPort: ['', '-1', '65536'],
+    advertise: ['', 'example.com', '1.2.3.4:0', 'relay:x', 'a b:80'],
+    behindNat: ['', 'yes'],
+    regionLog: ['', 'etcd', 'etcd:', 'etcd:ftp://x', 'postgres'],
+    join: ['', 'cfi', 'cfi1', 'cfi1+/', 'x'],
     allowedHosts: ['a b', 'http://a', ''],
     allowedOrigins: ['*', 'null', 'example.com', 'https://a.example/', 'https://a.example/path'],
   }

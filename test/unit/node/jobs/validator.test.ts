@@ -13,6 +13,7 @@ import {
 import { answersDigest, assignmentCodec } from '../../../../core/log/assignment.ts'
 import { genesisRoster } from '../../../../core/log/genesis.ts'
 import { checkVote, decodeVote, type Vote } from '../../../../core/quorum/vote.ts'
+import { staticRosters } from '../../../../node/jobs/job-roster.ts'
 import { ValidatorRole } from '../../../../node/jobs/validator.ts'
 import { createMemoryNetwork } from '../../../../node/mesh/memory.ts'
 import type { PeerTransport, Store } from '../../../../node/runtime/ports.ts'
@@ -60,7 +61,7 @@ class Bench {
     const { state } = run.swarm
     new ValidatorRole({
       ...{ key: secretOf(self), transport: network.endpoint(self), store, clock: manualClock(run.nowMs) },
-      ...{ state: () => state, roster: () => genesisRoster(state.genesis), facts: run.bench().facts },
+      ...{ state: () => state, rosters: staticRosters(genesisRoster(state.genesis)), facts: run.bench().facts },
     })
   }
 

@@ -6,6 +6,7 @@ import { parseDigest } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec } from '../../../../core/job/proposal.ts'
 import { answerCodec } from '../../../../core/log/assignment.ts'
+import { genesisRoster } from '../../../../core/log/genesis.ts'
 import {
   type Intent,
   NO_SAMPLING,
@@ -19,6 +20,7 @@ import { jobSeed } from '../../../../core/verification/gumbel.ts'
 import { vectorsIn } from '../../../../core/verification/vectors.ts'
 import type { SamplingSpec } from '../../../../models/backend.ts'
 import { steer } from '../../../../node/jobs/frames.ts'
+import { staticRosters } from '../../../../node/jobs/job-roster.ts'
 import type { NodeModel } from '../../../../node/jobs/model.ts'
 import { readReplica, type TokenPart } from '../../../../node/jobs/reader.ts'
 import { renderedMessages } from '../../../../node/jobs/words.ts'
@@ -96,13 +98,13 @@ async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = c
     clock: systemClock,
     random: systemRandom,
   }
-  new WorkerRole({ ...ports, state: () => state, runner })
+  new WorkerRole({ ...ports, state: () => state, runner, rosters: staticRosters(genesisRoster(state.genesis)) })
   return { edge: network.endpoint(EDGE.peer), disk, model, run, worker }
 }
 
 async function offered({ edge, run, worker }: Bench, intent = run.job.intentEnvelope) {
   const bytes = await edge.request(worker.peer, 'job/offer', offerCodec.encode({ intent, attempt: 0 }), {
-    deadlineMs: 1_000,
+    deadlineMs: 2_500,
   })
   return expectAccepted(openAs(answerCodec, bytes, run.swarm.state.swarmId))
 }
@@ -174,7 +176,7 @@ test(
 
 test(
   'an intent without a hold is no offer, whoever sends it',
-  within(3_000, async () => {
+  within(8_000, async () => {
     const bench = await benchOf(jobRun())
     assert.is(await codeOf(offered(bench, bench.run.swarm.intent({ nonce: 9n }))), 'CF_MESH_REFUSED')
     assert.is(await codeOf(offered(bench, NOTHING)), 'CF_MESH_REFUSED')

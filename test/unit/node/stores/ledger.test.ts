@@ -179,7 +179,7 @@ test(
       reasonOf(
         await node.ledger.append(
           'invite',
-          inviteCodec.encode({ id: new Uint8Array(16), expiresMs, forPeer: new Uint8Array() }),
+          inviteCodec.encode({ id: new Uint8Array(16), expiresMs, forPeer: new Uint8Array(), grant: 0n }),
         ),
       ),
       'body_malformed',
@@ -279,11 +279,11 @@ test(
     // Entry 4 spends an invite: it moves no money, so its places in the history stay empty.
     const invite = sealAs(
       inviteCodec,
-      { id: new Uint8Array(16), expiresMs, forPeer: new Uint8Array() },
+      { id: new Uint8Array(16), expiresMs, forPeer: new Uint8Array(), grant: 0n },
       genesis.swarmId,
       MINT_KEY,
     )
-    const spend = sealAs(inviteSpendCodec, { invite }, genesis.swarmId, BOB)
+    const spend = sealAs(inviteSpendCodec, { invite, user: BOB.peer, consent: new Uint8Array() }, genesis.swarmId, BOB)
     const changes = [
       'UPDATE transfer SET amount = amount + 1 WHERE sequence = 64',
       'DELETE FROM transfer WHERE sequence = 128',
