@@ -2,8 +2,10 @@
 import { parseArgs } from 'node:util'
 import { embeddings } from './embeddings.ts'
 import { envelopeBench } from './envelope.ts'
+import { etcdBench } from './etcd.ts'
 import { firstAnswer } from './first-answer.ts'
 import { ledgerBench } from './ledger.ts'
+import { meshBench } from './mesh.ts'
 import { receiptsBench } from './receipts.ts'
 import { rendezvous } from './rendezvous.ts'
 import { print, type Result, save } from './report.ts'
@@ -14,8 +16,10 @@ import { wholePath } from './whole-path.ts'
 const BENCHES: Readonly<Record<string, { readonly runs: number; readonly run: (runs: number) => Promise<Result> }>> = {
   embeddings: { runs: 9, run: embeddings },
   envelope: { runs: 15, run: envelopeBench },
+  etcd: { runs: 9, run: etcdBench },
   'first-answer': { runs: 3, run: firstAnswer },
   ledger: { runs: 15, run: ledgerBench },
+  mesh: { runs: 9, run: meshBench },
   receipts: { runs: 15, run: receiptsBench },
   rendezvous: { runs: 15, run: rendezvous },
   sim: { runs: 1, run: sim },

@@ -20,6 +20,7 @@ const STATUS: StatusView = {
     startedMs: 0,
     log: 'none',
     logNote: '',
+    ...{ epoch: 0n, mesh: null },
     engine: 'none',
     driver: null,
     hostState: 'ready',
@@ -49,6 +50,7 @@ export function createTokenApp(): TokenApp {
     ...{ peers: never, quote: never, submitSigned: never, jobs: never, timeline: never, explain: never },
     ...{ quorum: never, receipt: never, genesis: never, account: never, transfers: never, mint: never },
     ...{ transfer: never, audit: never, simulate: never, running: never, loadModel: never, unloadModel: never },
+    ...{ invite: never, roster: never },
   }
   return { app, feeds }
 }

@@ -130,6 +130,12 @@ export type GenerateRequest = {
   /** 32 bytes: SHA-256("cfab/seed/v1" || jobId || seedNonce); ignored by `llama`. */
   readonly seed: Uint8Array
   readonly maxTokens: number
+  /**
+   * The output's first ids, said already by another worker: the output goes on after them as if they had been chosen here (the same
+   * seed position, text and stop strings across the border), and only what is new is told. Fewer than `maxTokens`, which counts them;
+   * none that ends an output. Absent or empty: from the beginning.
+   */
+  readonly prefixIds?: Uint32Array
   /** Generation ends with `stop` after the token that completes one of these; the output's text still contains it. At most 4. */
   readonly stop: readonly string[]
   /** 0..20 alternatives wanted for each token; absent: no `details` at all. */

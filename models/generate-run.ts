@@ -6,7 +6,7 @@ import { createTokenGrammar, type TokenGrammar } from './gbnf/token-grammar.ts'
 import type { Piece } from './pieces.ts'
 import { type Candidates, Chunks, type LogitBias, type Progress, type Run, type Step } from './run.ts'
 import { sampleToken } from './sampler.ts'
-import { promptSchedule } from './schedule.ts'
+import { outputSchedule, promptSchedule } from './schedule.ts'
 import { StopScanner } from './stop-scanner.ts'
 import { type Detokenize, REPLACEMENT, TextStream } from './text-stream.ts'
 
@@ -18,7 +18,8 @@ export class GenerateRun implements Run {
   readonly kind = 'generate'
   readonly #request: GenerateRequest
   readonly #stopIds: readonly number[]
-  readonly #prompt: Chunks
+  /** What is fed without being chosen: the prompt, then what another has said of the output. */
+  readonly #known: Chunks
   readonly #detokenize: Detokenize
   readonly #text: TextStream
   readonly #stop: StopScanner
@@ -41,21 +42,22 @@ export class GenerateRun implements Run {
     this.call = call
     this.#request = request
     this.#stopIds = model.stopIds
-    this.#prompt = new Chunks(request.promptIds, promptSchedule(request.promptIds.length))
+    this.#known = knownChunks(request)
     this.#detokenize = detokenize
     this.#text = new TextStream(detokenize, before, request.showControl)
     this.#stop = new StopScanner(request.stop)
     this.#grammar = createTokenGrammar(request, model, piece)
     this.#bias = request.sampling.kind === 'llama' ? (request.sampling.logitBias ?? []) : []
     this.#before = before
+    for (const id of request.prefixIds ?? []) this.#resume(id)
   }
 
   next(): Step {
     const bias = this.#bias.length === 0 ? {} : { bias: this.#bias }
     if (this.#isAgain) return { ids: [this.#last], ask: 'last', ...bias, isAgain: true }
-    const ids = this.#prompt.left > 0 ? this.#prompt.take() : [this.#last]
+    const ids = this.#known.left > 0 ? this.#known.take() : [this.#last]
     this.#last = ids.at(-1) ?? this.#last
-    return this.#prompt.left > 0 ? { ids, ask: 'none' } : { ids, ask: 'last', ...bias }
+    return this.#known.left > 0 ? { ids, ask: 'none' } : { ids, ask: 'last', ...bias }
   }
 
   take(candidates: readonly Candidates[]): Progress {
@@ -72,12 +74,8 @@ export class GenerateRun implements Run {
   #chosen(found: Candidates): Progress {
     this.#isAgain = false
     const id = this.#choose(found)
-    this.#grammar?.accept(id)
     const details = this.#detail(found, id)
-    this.#count += 1
-    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
-    this.#last = id
-    this.#before = [...this.#before, id].slice(-BEFORE_IDS)
+    this.#accept(id)
     const { text, finish } = this.#say(id)
     const batch: Progress['batch'] = { ids: [id], logprobs: [logprobOf(found, id)], ...details, text }
     return finish === undefined ? { batch, ended: false } : { batch: { ...batch, finish }, ended: true }
@@ -85,6 +83,20 @@ export class GenerateRun implements Run {
 
   cancel(): Progress {
     return { batch: { ids: [], logprobs: [], text: this.#text.end(), finish: 'aborted' }, ended: true }
+  }
+
+  /** As if the token had been chosen here; its text was shown by another. */
+  #resume(id: number): void {
+    this.#accept(id)
+    this.#stop.push(this.#text.push(id))
+  }
+
+  #accept(id: number): void {
+    this.#grammar?.accept(id)
+    this.#count += 1
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
+    this.#last = id
+    this.#before = [...this.#before, id].slice(-BEFORE_IDS)
   }
 
   #choose(found: Candidates): number {
@@ -116,6 +128,13 @@ export class GenerateRun implements Run {
     const text = this.#detokenize([id], this.#before, this.#request.showControl ?? false)
     return text.includes(REPLACEMENT) ? '' : text
   }
+}
+
+function knownChunks({ promptIds, prefixIds = new Uint32Array(0) }: GenerateRequest): Chunks {
+  const known = new Uint32Array(promptIds.length + prefixIds.length)
+  known.set(promptIds)
+  known.set(prefixIds, promptIds.length)
+  return new Chunks(known, [...promptSchedule(promptIds.length), ...outputSchedule(prefixIds.length)])
 }
 
 function stuck(): FabricError {

@@ -78,6 +78,7 @@ export function checkGenerate(request: GenerateRequest, model: LoadedModel): voi
   if (!isWithin(request.topLogprobs ?? 0, 0, LIMITS.topLogprobsCountMax)) refuse('topLogprobs')
   if (!isWithin(request.maxTokens, 1, LIMITS.maxTokensMax)) refuse('maxTokens')
   checkIds(request.promptIds, model, 'promptIds')
+  checkPrefix(request, model)
   checkRoom(request.promptIds.length + request.maxTokens, model)
 }
 
@@ -111,6 +112,13 @@ export function checkEmbed(texts: readonly string[], model: LoadedModel): void {
 function checkStop(stop: readonly string[]): void {
   const areFine = stop.every((text) => isWithin(Buffer.byteLength(text), 1, LIMITS.stopBytesMax))
   if (!areFine || stop.length > LIMITS.stopCountMax) refuse('stop')
+}
+
+/** Something must be left to say. */
+function checkPrefix({ prefixIds, maxTokens }: GenerateRequest, { vocabSize, stopIds }: LoadedModel): void {
+  if (prefixIds === undefined) return
+  const areFine = prefixIds.every((id) => id < vocabSize && !stopIds.includes(id))
+  if (!areFine || prefixIds.length >= maxTokens) refuse('prefixIds')
 }
 
 /** An auditor knows neither grammar nor biases, and must not meet what was computed for another's prompt. */

@@ -17,7 +17,7 @@ export function promptSchedule(promptTokens: number): readonly number[] {
   return chunksOf(promptTokens, PROMPT_CHUNK_TOKENS)
 }
 
-/** Lists the chunks in which an audit feeds output that was generated token by token. */
+/** Lists the chunks in which output that was generated token by token is fed again: by an audit, or by who goes on with it. */
 export function outputSchedule(tokens: number): readonly number[] {
   return chunksOf(tokens, EXACT_CHUNK_TOKENS)
 }

@@ -20,6 +20,7 @@ import { showReceipt, type VerifyOptions, verifyReceipt } from './commands/recei
 import { addSim } from './commands/sim.ts'
 import { start } from './commands/start.ts'
 import { showStatus } from './commands/status.ts'
+import { addSwarm } from './commands/swarm.ts'
 import { type Config, type Flags, loadConfig } from './config.ts'
 import { LOG_LEVELS } from './runtime/telemetry.ts'
 import { ENGINE_KINDS, GPU_KINDS, KV_TYPES } from './settings.ts'
@@ -48,6 +49,12 @@ type StartFlags = NodeFlags & {
   readonly openJobsPerKey?: string
   readonly keyRate?: string
   readonly metrics?: string
+  readonly join?: string
+  readonly meshHost?: string
+  readonly meshPort?: string
+  readonly advertise?: string
+  readonly behindNat?: true
+  readonly regionLog?: string
   readonly allowHost?: readonly string[]
   readonly allowOrigin?: readonly string[]
 }
@@ -80,6 +87,7 @@ export function buildProgram(io: Io, run: Run): Command {
     .option('--json', 'as JSON')
     .action((flags: NodeFlags & Json) => run((to) => showStatus(configOf(flags, to), to, flags)))
   addPeers(program, run)
+  addSwarm(program, run)
   addGpus(program, run)
   addDoctor(program, run)
   addModels(program, run)
@@ -125,6 +133,12 @@ function addStart(program: Command, run: Run): void {
     .option('--open-jobs-per-key <count>', 'of an API key without a bound of its own (default: 64)')
     .option('--key-rate <count>', 'requests a minute of an API key without a rate of its own (default: none)')
     .option('--metrics <true|false>', 'serve /metrics (default: true)')
+    .option('--join <invite>', 'join a swarm by an invite, once: the home remembers it')
+    .option('--mesh-host <address>', 'where peers of a swarm may dial this node (default: 0.0.0.0)')
+    .option('--mesh-port <number>', 'port of the mesh (default: 7734)')
+    .option('--advertise <host:port>', 'address that peers are told (default: what it listens on)')
+    .option('--behind-nat', 'peers cannot dial this node: reach it through two that they can')
+    .option('--region-log <where>', 'sqlite, or etcd:URL,URL for a validator of a swarm whose log is there')
     .action((flags: StartFlags) => run((to) => start(startConfig(flags, to), selectorOf(flags), to)))
 }
 
@@ -239,10 +253,11 @@ function addKeys(keys: Command, run: Run): void {
 }
 
 function startConfig(flags: StartFlags, io: Io): Config {
-  const { allowHost, allowOrigin, gpu, requireKey, ...plain } = flags
+  const { allowHost, allowOrigin, gpu, requireKey, behindNat, ...plain } = flags
   const given: Flags = {
     ...plain,
     requireKey: requireKey === true ? 'true' : undefined,
+    behindNat: behindNat === true ? 'true' : undefined,
     gpu: gpu === true ? 'auto' : gpu,
     allowedHosts: allowHost?.join(','),
     allowedOrigins: allowOrigin?.join(','),

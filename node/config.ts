@@ -71,6 +71,12 @@ export function loadConfig(sources: ConfigSources): Config {
     openJobsPerKey: pick('openJobsPerKey'),
     keyRate: pick('keyRate'),
     metrics: pick('metrics'),
+    meshHost: pick('meshHost'),
+    meshPort: pick('meshPort'),
+    advertise: pick('advertise'),
+    behindNat: pick('behindNat'),
+    regionLog: pick('regionLog'),
+    join: pick('join'),
   }
 }
 

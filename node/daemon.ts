@@ -3,8 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { FabricError } from '../core/errors.ts'
 import type { KeyPair } from '../core/identity/keys.ts'
 import type { Digest } from '../core/ids.ts'
-import { genesisRoster } from '../core/log/genesis.ts'
-import { rankedNatively } from '../native/index.ts'
+import type { Genesis } from '../core/log/genesis.ts'
 import type { Config } from './config.ts'
 import type { ControlPorts } from './control/context.ts'
 import { isLoopback } from './control/guard.ts'
@@ -12,14 +11,15 @@ import { loadOrCreateSecret } from './control/secret.ts'
 import { type Control, startControl } from './control/server.ts'
 import { nodeGauges, RejectCounts } from './gauges.ts'
 import { Coordinator } from './jobs/coordinator.ts'
+import { evidenceReporter } from './jobs/evidence.ts'
+import type { ModelPool } from './jobs/pool/model-pool.ts'
 import { Preparations } from './jobs/prepare.ts'
 import { ValidatorRole } from './jobs/validator.ts'
 import { WorkerRole } from './jobs/worker.ts'
-import { loadGenesis, loadKeys } from './local-swarm.ts'
-import { createMemoryNetwork } from './mesh/memory.ts'
 import { startEntries } from './model-choice.ts'
 import { type HostTap, openPool, runModels, summon, watchModels } from './node-models.ts'
-import type { Ledger, PeerTransport, Store } from './runtime/ports.ts'
+import type { Membership } from './runtime/mesh.ts'
+import type { KeyStore, Ledger, PeerTransport, Store } from './runtime/ports.ts'
 import { SIMULATION_LIMITS } from './runtime/simulation.ts'
 import { systemClock as clock, systemRandom as random } from './runtime/system.ts'
 import { errorFields, type Logger } from './runtime/telemetry.ts'
@@ -27,12 +27,15 @@ import { NodeService } from './service.ts'
 import { SimulationPool } from './simulation/pool.ts'
 import { ApiKeyFile } from './stores/api-keys.ts'
 import { Database } from './stores/database.ts'
-import { entryLinks } from './stores/entry-link.ts'
 import { createKeyUsage } from './stores/key-usage.ts'
 import { createKeyStore } from './stores/keystore.ts'
-import { LogLedger } from './stores/ledger.ts'
-import { SqliteRegionLog } from './stores/region-log-sqlite.ts'
 import { createStore } from './stores/store.ts'
+import { type LocalKeys, loadGenesis, loadKeys, readGenesis } from './swarm/genesis.ts'
+import { type LocalPorts, openLocal } from './swarm/local.ts'
+import { type Network, type NetworkOptions, openNetwork, type SwarmParts } from './swarm/networked.ts'
+import { becomePresent } from './swarm/presence.ts'
+import { gatewayCandidates, SelfDescription } from './swarm/self-record.ts'
+import { parseTicket, type Ticket } from './swarm/ticket.ts'
 
 export type Daemon = {
   /** Where the API listens. */
@@ -88,18 +91,10 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
   // First of all: the lock on the home folder.
   const database = Database.open({ path: paths.database })
   undo.push(() => database.close())
-  const keyStore = createKeyStore(paths.keys, random)
-  const genesis = await loadGenesis(paths.genesis, keyStore, config.validators, { clock, random })
-  const keys = await loadKeys(keyStore, genesis.validators.length)
+  const home = await homeOf(config, createKeyStore(paths.keys, random))
+  const { keys } = home
   const store = taps.store(createStore(database))
-  const regionLog = new SqliteRegionLog(database, { owner: keys.node.peer, linkOf: entryLinks(genesis.swarmId) })
-  const ledger = await LogLedger.open({ genesis }, { log: regionLog, store, clock })
-  undo.push(() => ledger.close())
-
   const stopping = new AbortController()
-  const pool = await openPool(config, entries, { clock, log, host: taps.host })
-  undo.push(() => pool.close())
-
   const fatal = (error: unknown): void => {
     log.error('fatal', errorFields(error))
     // A bug or a broken disk: ends the process through its uncaught-exception handler, the journal has the rest.
@@ -107,47 +102,28 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
       throw error
     })
   }
-  const network = createMemoryNetwork({}, { clock, random, onBug: fatal })
-  const roster = rankedNatively(genesisRoster(genesis), { announce: (why) => log.info('native_unused', { why }) })
-  const workers = [keys.node, ...keys.validators].map(({ peer }) => peer)
-  const preparations = new Preparations(pool, new Set(workers))
-  undo.push(async () => preparations.close())
-  const common = {
-    ...{ store, clock, random, preparations, runner: pool },
-    ...{ state: () => ledger.state, roster: () => roster, facts: (digest: Digest) => pool.facts(digest) },
-  }
-  const join = (key: KeyPair): PeerTransport => {
-    const transport = taps.transport(network.endpoint(key.peer))
-    undo.push(() => transport.close())
-    new WorkerRole({ ...common, key, transport })
-    return transport
-  }
-  for (const key of keys.validators) new ValidatorRole({ ...common, key, transport: join(key) })
+  const base = { clock, random, log, database, store, keys, fatal, undo, signal: stopping.signal }
   const rejects = new RejectCounts()
-  const misbehaved = (peer: string, reason: string): void => {
-    rejects.count(reason)
-    log.warn('peer_misbehaved', { peer, reason })
-  }
-  const writer = taps.ledger(ledger)
-  const bounds = { ...NODE_LIMITS, jobCountMax: config.openJobs }
-  const coordinator = new Coordinator(bounds, {
-    ...common,
-    ...{ key: keys.node, transport: join(keys.node), ledger: writer, fatal, misbehaved },
-    ...{ engage: (digest) => pool.engage(digest), summon: (digest) => summon(pool, digest, stopping.signal) },
-  })
-  undo.push(async () => {
-    stopping.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN'))
-    coordinator.stop()
-  })
+  undo.push(async () => stopping.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN')))
+  const swarm = await openSwarm(config, home, base, rejects)
+  const pool = await openPool(config, entries, { clock, log, host: taps.host })
+  undo.push(() => pool.close())
+  const writer = taps.ledger(swarm.ledger)
+  const version = await packageVersion()
+  const node = { ...base, config, swarm, pool, writer, taps, rejects, version }
+  const coordinator = takeRoles(node)
+  undo.push(async () => stopping.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN')))
 
   const simulator = new SimulationPool({ wallMsMax: SIMULATION_LIMITS.wallMsMax }, { clock, random })
   undo.push(() => simulator.close())
+  const { ledger, rosters } = swarm
   const service = new NodeService({
-    ...{ keys, coordinator, ledger, writer, store, pool, roster, clock, random },
-    ...{ simulator, log: regionLog, version: await packageVersion() },
+    ...{ keys, coordinator, ledger, writer, store, pool, rosters, clock, random },
+    ...{ network: swarm.network, membership: () => swarm.membership, simulator, log: swarm.log, version },
+    swarmKeyFile: paths.swarmKey,
   })
-  const node = nodeGauges({ user: keys.user.peer, state: common.state, coordinator, pool, rejects })
-  const control = await serve(config, { app: service, node, usage: createKeyUsage(database), log })
+  const gauges = nodeGauges({ user: keys.user.peer, state: () => ledger.state, coordinator, pool, rejects })
+  const control = await serve(config, { app: service, node: gauges, usage: createKeyUsage(database), log })
   undo.push(async () => {
     service.stopping()
     await control.stop()
@@ -155,6 +131,111 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
   runModels(pool, store, () => coordinator.run(), stopping.signal).catch(fatal)
   watchModels(config, entries, pool, { clock, log }, stopping.signal).catch(fatal)
   return control.address
+}
+
+type Base = LocalPorts & { readonly signal: AbortSignal }
+type Swarm = SwarmParts & {
+  readonly network: Network | undefined
+  /** Joins the roles of this process; of a real swarm there is one transport for all of them. */
+  readonly endpoint: (key: KeyPair) => PeerTransport
+  membership: Membership | undefined
+}
+
+async function openSwarm(config: Config, home: Home, base: Base, rejects: RejectCounts): Promise<Swarm> {
+  if (home.kind === 'local') {
+    const local = await openLocal(home.genesis, base)
+    return { ...local, network: undefined, membership: undefined }
+  }
+  let swarm: Swarm | undefined
+  const network = await openNetwork(
+    networkOptions(config),
+    {
+      ...base,
+      onReject: (reason) => rejects.count(reason),
+      gateways: () => gatewayCandidates(swarm?.membership, base.keys.node.peer),
+    },
+    home,
+  )
+  swarm = { ...network, network, membership: undefined, endpoint: () => network.transport }
+  return swarm
+}
+
+type Node = Base & {
+  readonly config: Config
+  readonly swarm: Swarm
+  readonly pool: ModelPool
+  readonly writer: Ledger
+  readonly taps: Taps
+  readonly rejects: RejectCounts
+  readonly version: string
+}
+
+/** Worker and edge everywhere, validator where the genesis says so. */
+function takeRoles(node: Node): Coordinator {
+  const { config, swarm, pool, writer, taps, rejects, log, keys, store, fatal, undo, signal } = node
+  const { ledger, rosters, network } = swarm
+  const workers = [keys.node, ...keys.validators].map(({ peer }) => peer)
+  const preparations = new Preparations(pool, new Set(workers))
+  undo.push(async () => preparations.close())
+  const common = {
+    ...{ store, clock, random, preparations, runner: pool, rosters, state: () => ledger.state },
+    facts: (digest: Digest) => pool.facts(digest),
+  }
+  const join = (key: KeyPair): PeerTransport => {
+    const transport = taps.transport(swarm.endpoint(key))
+    undo.push(() => transport.close())
+    new WorkerRole({ ...common, key, transport })
+    return transport
+  }
+  for (const key of keys.validators) new ValidatorRole({ ...common, key, transport: join(key) })
+  const transport = join(keys.node)
+  if (network?.isValidator === true) new ValidatorRole({ ...common, key: keys.node, transport })
+  const misbehaved = (peer: string, reason: string): void => {
+    rejects.count(reason)
+    log.warn('peer_misbehaved', { peer, reason })
+  }
+  const onEvidence = evidenceReporter({ ledger: writer, misbehaved, fatal })
+  if (network !== undefined) {
+    const self = selfOf(node, network)
+    swarm.membership = becomePresent(network, { ...node, key: keys.node, ledger: writer, self, onEvidence })
+  }
+  const coordinator = new Coordinator(
+    { ...NODE_LIMITS, jobCountMax: config.openJobs },
+    {
+      ...common,
+      ...{ key: keys.node, transport, ledger: writer, fatal, misbehaved, onEvidence },
+      ...{ engage: (digest) => pool.engage(digest), summon: (digest) => summon(pool, digest, signal) },
+    },
+  )
+  undo.push(async () => coordinator.stop())
+  return coordinator
+}
+
+function selfOf({ config, pool, version }: Node, { isValidator, addresses, genesis }: Network): SelfDescription {
+  const { threads, slots } = config
+  return new SelfDescription({ region: genesis.region, isValidator, threads, slots, version, addresses }, pool)
+}
+
+type Home = { readonly keys: LocalKeys } & (
+  | { readonly kind: 'local'; readonly genesis: Genesis }
+  /** At least one of the two: a swarm that it is in, or a ticket that leads to one. */
+  | { readonly kind: 'networked'; readonly genesis: Genesis | undefined; readonly ticket: Ticket | undefined }
+)
+
+/** Which swarm this home belongs to, or is about to. @throws CF_CONFIG_HOME_TAKEN, CF_MESH_INVITE_INVALID */
+async function homeOf({ paths, join, validators }: Config, keyStore: KeyStore): Promise<Home> {
+  const ticket = join === null ? undefined : parseTicket(join)
+  const earlier = await readGenesis(paths.genesis)
+  if (ticket !== undefined && earlier !== undefined && earlier.swarmId !== ticket.swarm)
+    throw new FabricError('CF_CONFIG_HOME_TAKEN', { swarm: earlier.swarmId, file: paths.genesis })
+  if (ticket !== undefined || earlier?.local === false)
+    return { kind: 'networked', genesis: earlier, ticket, keys: await loadKeys(keyStore, 0) }
+  const genesis = await loadGenesis(paths.genesis, keyStore, validators, { clock, random })
+  return { kind: 'local', genesis, keys: await loadKeys(keyStore, genesis.validators.length) }
+}
+
+function networkOptions({ meshHost, meshPort, advertise, behindNat, regionLog, paths }: Config): NetworkOptions {
+  return { listen: { host: meshHost, port: meshPort }, advertise, behindNat, etcd: regionLog, paths }
 }
 
 /** The HTTP control plane with the keys that it asks for. */

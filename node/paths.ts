@@ -14,6 +14,10 @@ export type Paths = {
   readonly keys: string
   readonly genesis: string
   readonly database: string
+  /** Where peers of the swarm were last found, and whom it was joined through. */
+  readonly peers: string
+  /** Of a private swarm. */
+  readonly swarmKey: string
   /** Pulled models: files by digest, one manifest a model. */
   readonly models: string
   /** Bearer key of mint, reward and transfer. */
@@ -53,6 +57,8 @@ function pathsIn(config: string, data: string, cache: string): Paths {
     keys: join(data, 'keys'),
     genesis: join(data, 'genesis'),
     database: join(data, 'node.db'),
+    peers: join(data, 'peers.json'),
+    swarmKey: join(data, 'swarm.key'),
     models: join(data, 'models'),
     adminKey: join(data, 'admin.key'),
     apiKey: join(data, 'api.key'),

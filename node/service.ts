@@ -9,26 +9,27 @@ import { EMPTY_ACCOUNT, spendable, unvested } from '../core/ledger/account.ts'
 import { quote as priceOf } from '../core/ledger/pricing.ts'
 import type { Applied } from '../core/log/apply.ts'
 import { mintCodec, transferCodec } from '../core/log/bodies.ts'
+import { isWorker } from '../core/log/draw.ts'
+import { epochOfJob, epochStart } from '../core/log/epochs.ts'
 import { isVerifiable } from '../core/log/intent.ts'
 import type { Refused } from '../core/log/refusal.ts'
-import { ROLE, type RosterSnapshot } from '../core/roster/roster.ts'
+import { encodeRoster, type RosterSnapshot } from '../core/roster/roster.ts'
 import type { Coordinator } from './jobs/coordinator.ts'
 import { Custody } from './jobs/custody.ts'
-import { explanationOf } from './jobs/explain.ts'
+import { explanationOf, loggedExplanation } from './jobs/explain.ts'
 import type { NodeModel } from './jobs/model.ts'
-import type { Member } from './jobs/pool/member.ts'
 import type { ModelPool } from './jobs/pool/model-pool.ts'
 import { modelView } from './jobs/pool/views.ts'
 import { quorumView } from './jobs/quorum.ts'
 import { refusalError } from './jobs/refusals.ts'
-import { timelineOf } from './jobs/timeline.ts'
+import { loggedTimed, timelineOf } from './jobs/timeline.ts'
 import { jobView } from './jobs/view.ts'
-import type { LocalKeys } from './local-swarm.ts'
 import type {
   AccountView,
   App,
   AuditView,
   DirectTransfer,
+  InviteTerms,
   JobExplanation,
   JobHandle,
   JobRequest,
@@ -42,32 +43,41 @@ import type {
   RunningModelView,
   StatusView,
 } from './runtime/app.ts'
+import type { Membership, PeerSight, Rosters } from './runtime/mesh.ts'
 import type { Clock, Ledger, Random, RegionLog, Store, TransferFilter, TransferRow } from './runtime/ports.ts'
 import type { Simulated, SimulationRequest, Simulator } from './runtime/simulation.ts'
-import type { LogLedger } from './stores/ledger.ts'
+import { idleReason, modelState, ON_DEMAND, total } from './status-parts.ts'
+import type { StateLedger } from './stores/ledger-core.ts'
 import { transferRows } from './stores/projection.ts'
+import type { LocalKeys } from './swarm/genesis.ts'
+import { invite } from './swarm/inviting.ts'
+import { type Network, readSwarmKey } from './swarm/networked.ts'
+import { localPeers, logNote, meshView, swarmPeers } from './swarm/views.ts'
 
 export type ServicePorts = {
   readonly keys: LocalKeys
   readonly coordinator: Coordinator
   /** Read for its state and audit. */
-  readonly ledger: LogLedger
+  readonly ledger: StateLedger
   /** Where entries go. */
   readonly writer: Ledger
   readonly store: Store
   readonly pool: ModelPool
-  readonly roster: RosterSnapshot
+  readonly rosters: Rosters
+  /** Of a node of a real swarm. */
+  readonly network: Network | undefined
+  readonly membership: () => Membership | undefined
   readonly clock: Clock
   readonly random: Random
-  readonly log: RegionLog
+  readonly log: Pick<RegionLog, 'name' | 'read'>
   readonly simulator: Simulator
   readonly version: string
+  /** Of a private swarm. */
+  readonly swarmKeyFile: string
 }
 
 const RECENT_COUNT = 10
 const HOUR_MS = 3_600_000
-/** A model that is not in memory is loaded for whoever asks. */
-const ON_DEMAND: ReadonlySet<ModelState> = new Set(['absent', 'waiting', 'unloading'])
 const NEVER = new AbortController().signal
 /** Jobs looked at for the last hour's figures. */
 const STATUS_JOB_COUNT = 500
@@ -96,7 +106,7 @@ export class NodeService implements App {
   }
 
   status(): StatusView {
-    const { keys, ledger, roster, clock, log, version, pool, coordinator } = this.#ports
+    const { keys, ledger, clock, log, version, pool, coordinator, network } = this.#ports
     const { genesis, swarmId, validators } = ledger.state
     const host = this.#chatState()
     const loaded = pool.members[0]?.loaded
@@ -113,7 +123,8 @@ export class NodeService implements App {
       },
       startedMs: this.#startedMs,
       log: log.name,
-      logNote: 'single point of failure: one database on this machine',
+      logNote: logNote(ledger.state, network),
+      ...{ epoch: ledger.state.epoch, mesh: meshView(network, this.#sights()) },
       engine: loaded?.engineId ?? (host === 'failed' ? 'none' : 'loading'),
       driver: loaded?.driver ?? null,
       hostState: host,
@@ -122,7 +133,7 @@ export class NodeService implements App {
       account: this.account(userAccount(keys.user.peer)),
       earned: total(nodeAccount(keys.node.peer), earning),
       jobs: { open: coordinator.openCount, ...this.#lastHour(clock.nowMs()) },
-      idle: idleReason(host, coordinator.openCount, roster.members.length),
+      idle: idleReason(host, coordinator.openCount, this.#roster()?.members.length ?? 0),
     }
   }
 
@@ -145,30 +156,33 @@ export class NodeService implements App {
   }
 
   peers(): readonly PeerView[] {
-    const { roster, keys, ledger, pool } = this.#ports
-    const held = pool.members.filter(({ ready }) => ready !== undefined).map(({ entry }) => entry.id)
-    return roster.members.map(({ peer, roles, weight }) => ({
-      ...{
-        id: peer,
-        self: peer === keys.node.peer,
-        state: 'alive',
-        region: ledger.state.genesis.region,
-        weight,
-        models: held,
-      },
-      roles: (['worker', 'validator', 'edge'] as const).filter((role) => (roles & ROLE[role]) !== 0),
-      ineligible: held.length === 0 && !ON_DEMAND.has(this.#chatState()) ? 'its model is not loaded' : null,
-    }))
+    const { keys, ledger, network, pool } = this.#ports
+    const common = { self: keys.node.peer, state: ledger.state, roster: this.#roster() }
+    if (network === undefined) return localPeers({ ...common, pool, loads: ON_DEMAND.has(this.#chatState()) })
+    return swarmPeers({ ...common, sights: this.#sights(), nameOf: (digest) => this.#nameOf(digest) })
+  }
+
+  async invite(terms: InviteTerms): Promise<string> {
+    const { network, keys, clock, random, swarmKeyFile } = this.#ports
+    return invite(network, terms, { keys, clock, random, swarmKey: await readSwarmKey(swarmKeyFile) })
+  }
+
+  roster(epoch?: bigint): Uint8Array | undefined {
+    const { ledger, rosters } = this.#ports
+    const { state } = ledger
+    const start = epochStart(state, epoch ?? state.epoch)
+    const roster = start === undefined ? undefined : rosters.of(start.rosterRoot)
+    return roster === undefined ? undefined : encodeRoster(roster)
   }
 
   async quote(request: JobRequest): Promise<Quote> {
-    const { ledger, roster, pool } = this.#ports
+    const { ledger, pool } = this.#ports
     // A quote answers what it would cost, also when that is above the budget.
     const { maxBudget: _, ...unlimited } = request
     const draft = (model: NodeModel) => this.#custody.draft(model, unlimited)
     const { intent } = await pool.useNamed(request.model, NEVER, draft)
     const { promptTokens, maxTokens, replicas } = intent
-    const eligible = roster.members.filter(({ roles }) => (roles & ROLE.worker) !== 0).map(({ peer }) => peer)
+    const eligible = (this.#roster()?.members ?? []).filter(isWorker).map(({ peer }) => peer)
     return {
       model: request.model,
       promptTokens,
@@ -226,21 +240,28 @@ export class NodeService implements App {
 
   async timeline(id: JobId): Promise<JobTimeline | undefined> {
     const { log, ledger, store } = this.#ports
-    const job = this.job(id)
+    const logged = ledger.state.jobs.get(id)
+    const job = this.job(id) ?? (logged === undefined ? undefined : loggedTimed(logged))
     const transfers = (filter: TransferFilter) => store.transfers(filter)
     return job === undefined ? undefined : timelineOf(job, { log, state: () => ledger.state, transfers })
   }
 
+  /** A job that came in elsewhere is explained from the log: the draw is the same for everybody. */
   explain(id: JobId): JobExplanation | undefined {
-    const { coordinator, ledger, roster } = this.#ports
-    const job = coordinator.job(id)
-    return job === undefined ? undefined : explanationOf(job, ledger.state, roster)
+    const { coordinator, ledger, rosters } = this.#ports
+    const { state } = ledger
+    const [job, logged] = [coordinator.job(id), state.jobs.get(id)]
+    const root = job?.draw.rosterRoot ?? (logged === undefined ? undefined : epochOfJob(state, logged).rosterRoot)
+    const roster = root === undefined ? undefined : rosters.of(root)
+    if (roster === undefined) return undefined
+    if (job !== undefined) return explanationOf(job, state, roster)
+    return logged === undefined ? undefined : loggedExplanation(logged, state, roster)
   }
 
-  quorum(limit: number): Promise<QuorumView> {
-    const { log, ledger, roster, keys } = this.#ports
+  async quorum(limit: number): Promise<QuorumView> {
+    const { log, ledger, keys } = this.#ports
     const own = [keys.node, ...keys.validators].map(({ peer }) => peer)
-    return quorumView(log, ledger.state, roster, own, limit)
+    return quorumView(log, ledger.state, this.#roster(), own, limit)
   }
 
   cancel(id: JobId): void {
@@ -334,6 +355,16 @@ export class NodeService implements App {
     return this.#ports.pool.members.find(({ entry }) => entry.digest === modelDigest)?.entry.id ?? modelDigest
   }
 
+  /** Of the current epoch; undefined for a moment while it is fetched. */
+  #roster(): RosterSnapshot | undefined {
+    const { ledger, rosters } = this.#ports
+    return rosters.of(ledger.state.rosterRoot)
+  }
+
+  #sights(): readonly PeerSight[] {
+    return this.#ports.membership()?.sights() ?? []
+  }
+
   #chatState(): ModelState {
     return this.#ports.pool.members[0]?.state ?? 'failed'
   }
@@ -349,25 +380,8 @@ export class NodeService implements App {
   }
 }
 
-function modelState({ entry: { id, task }, state, failure }: Member): StatusView['models'][number] {
-  return { id, task, state, reason: failure?.error.code ?? null }
-}
-
 function firstOf(rows: readonly TransferRow[]): TransferRow {
   const [row] = rows
   invariant(row !== undefined, 'a mint or transfer entry makes a transfer')
   return row
-}
-
-function idleReason(host: StatusView['hostState'], openJobs: number, members: number): string | null {
-  if (openJobs > 0) return null
-  if (host === 'failed') return 'the chat model could not be loaded: the log says why'
-  if (host !== 'ready' && !ON_DEMAND.has(host)) return `the compute host is ${host}`
-  return members === 0 ? 'the roster is empty' : 'no jobs: nobody has asked for one'
-}
-
-function total(id: AccountId, accounts: readonly AccountView[]): AccountView {
-  const sum = (field: 'spendable' | 'held' | 'pending') =>
-    accounts.reduce((amount, account) => amount + account[field], 0n)
-  return { id, spendable: sum('spendable'), held: sum('held'), pending: sum('pending'), recent: [] }
 }

@@ -5,6 +5,7 @@ import { SLOT_COUNT_MAX, THREAD_COUNT_MAX } from '../models/requests.ts'
 import { defaultThreads } from './hosts/machine.ts'
 import { LOG_LEVELS, type LogLevel } from './runtime/telemetry.ts'
 import { durationText, parseBytes, parseDurationMs, shares, yesOrNo } from './setting-values.ts'
+import { parseAddress } from './swarm/address.ts'
 
 export const GPU_KINDS = ['off', 'auto', 'cuda', 'vulkan', 'metal'] as const
 export type GpuKind = (typeof GPU_KINDS)[number]
@@ -60,6 +61,17 @@ export type Settings = {
   /** Requests a minute of an API key that has no rate of its own; null: as many as come. */
   readonly keyRate: number | null
   readonly metrics: boolean
+  /** Where peers of a swarm may dial this node. */
+  readonly meshHost: string
+  readonly meshPort: number
+  /** `host:port` that is told to peers; null: what it listens on. */
+  readonly advertise: string | null
+  /** Peers cannot dial this node: it keeps connections to two that they can. */
+  readonly behindNat: boolean
+  /** Endpoints of the etcd that holds the region log; empty: the log is in the database of the swarm's first validator. */
+  readonly regionLog: readonly string[]
+  /** The invite by which this node joins a swarm; null: it is in one, or makes its own. */
+  readonly join: string | null
 }
 
 export type Setting<T> = {
@@ -83,6 +95,8 @@ const PREFIX_CACHE_MAX = 64
 const MODELS_MAX = 64
 const HOST_NAME = /^[a-z0-9.[\]:_-]{1,260}$/
 const MODEL_ID = /^[\w.:/@-]{1,128}$/
+const TICKET = /^cfi1[A-Za-z0-9_-]{1,2044}$/
+const ENDPOINTS_MAX = 9
 export const NONE = 'none'
 export const FOREVER = 'forever'
 
@@ -178,6 +192,25 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     parse: (text) => (text === NONE ? null : whole(1, 999_999)(text)),
   },
   metrics: { key: 'metrics', expected: 'true or false', fallback: true, parse: yesOrNo },
+  meshHost: {
+    ...{ key: 'mesh_host', expected: 'an IP address or localhost', fallback: '0.0.0.0' },
+    parse: (text) => (isIP(text) !== 0 || text === 'localhost' ? text : undefined),
+  },
+  meshPort: { key: 'mesh_port', expected: 'a port, 0 to 65535', fallback: 7734, parse: whole(0, 65_535) },
+  advertise: {
+    ...{ key: 'advertise', expected: `host:port, or ${NONE}`, fallback: null },
+    parse: (text) => (text === NONE ? null : parseAddress(text)?.kind === 'direct' ? text : undefined),
+  },
+  behindNat: { key: 'behind_nat', expected: 'true or false', fallback: false, parse: yesOrNo },
+  regionLog: {
+    ...{ key: 'region_log', expected: 'sqlite, or etcd:URL with further URLs after commas', fallback: [] },
+    parse: (text) => (text === 'sqlite' ? [] : etcdEndpoints(text)),
+    show: (endpoints) => (endpoints.length === 0 ? 'sqlite' : `etcd:${endpoints.join(',')}`),
+  },
+  join: {
+    ...{ key: 'join', expected: `an invite, cfi1…, or ${NONE}`, fallback: null },
+    parse: (text) => (text === NONE ? null : TICKET.test(text.trim()) ? text.trim() : undefined),
+  },
 }
 
 export function flagOf({ key }: Pick<Setting<unknown>, 'key'>): string {
@@ -186,6 +219,13 @@ export function flagOf({ key }: Pick<Setting<unknown>, 'key'>): string {
 
 export function variableOf({ key }: Pick<Setting<unknown>, 'key'>): string {
   return `CFAB_${key.toUpperCase()}`
+}
+
+function etcdEndpoints(text: string): readonly string[] | undefined {
+  if (!text.startsWith('etcd:')) return undefined
+  const urls = text.slice('etcd:'.length).split(',')
+  const sound = urls.every((url) => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))
+  return sound && urls.length <= ENDPOINTS_MAX ? urls : undefined
 }
 
 function modelId(text: string): string | undefined {

@@ -72,6 +72,8 @@ type NativeJob = {
 }
 
 export type NativeGenerate = NativeJob & {
+  /** The output's first ids where another has said them; empty from the beginning. */
+  readonly prefix: Uint32Array
   /** '' is none. */
   readonly grammar: string
   readonly maxTokens: number

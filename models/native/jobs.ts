@@ -10,6 +10,7 @@ export function generateJob(call: number, request: GenerateRequest): NativeGener
     call,
     prompt: request.promptIds,
     chunks: Uint32Array.from(promptSchedule(request.promptIds.length)),
+    prefix: request.prefixIds ?? new Uint32Array(0),
     sampling: samplingOf(request.sampling, request.seed),
     isLow: false,
     grammar: request.grammar ?? '',

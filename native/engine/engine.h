@@ -50,6 +50,9 @@ struct GenerateJob {
   std::vector<TokenId> prompt;
   // Sizes of the forward passes that read the prompt, each <= prefill_tokens_max; they sum to its length.
   std::vector<uint32_t> chunks;
+  // The output's first tokens where another has said them already: read behind the prompt in chunks that give the bits of single
+  // tokens, and the output goes on after them. Fewer than max_tokens, which counts them, and none that ends an output.
+  std::vector<TokenId> prefix;
   SamplingSpec sampling;
   std::string grammar;
   uint32_t max_tokens = 1;

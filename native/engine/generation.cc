@@ -10,7 +10,16 @@ Generation::Generation(GenerateJob job) : job_(std::move(job)), scanner_(job_.st
 Failure Generation::Start(const Model& model) {
   model_ = &model;
   sampler_ = Sampler::Create(model, job_.sampling, job_.grammar, job_.show_control);
-  return sampler_ == nullptr ? Failure::kGrammarInvalid : Failure::kNone;
+  if (sampler_ == nullptr) return Failure::kGrammarInvalid;
+  for (const TokenId id : job_.prefix) Resume(id);
+  return Failure::kNone;
+}
+
+// As if the token had been chosen here; its text was shown by another.
+void Generation::Resume(TokenId id) {
+  sampler_->Accept(id);
+  count_++;
+  scanner_.Push(stream_.Push(model_->Piece(id, job_.show_control)));
 }
 
 Taken Generation::Take(const float* logits, uint32_t slot, StepReport* report) {

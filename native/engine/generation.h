@@ -19,6 +19,7 @@ class Generation final : public Work {
   void Cancel(uint32_t slot, StepReport* report) override;
 
  private:
+  void Resume(TokenId id);
   Finish Say(TokenId id, std::string* text);
   std::vector<Alternative> AlternativesOf(const Chosen& chosen) const;
 

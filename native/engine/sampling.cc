@@ -164,10 +164,14 @@ bool Sampler::Choose(const float* logits, Chosen* out) {
                                                       : ChooseLlama(candidates, spec_.llama, counts_, position_);
   if (out->id < 0) return false;
   out->logprob = LogProbability(candidates, out->id);
-  if (grammar_ != nullptr) grammar_->Accept(out->id);
-  counts_[out->id]++;
-  position_++;
+  Accept(out->id);
   return true;
+}
+
+void Sampler::Accept(TokenId id) {
+  if (grammar_ != nullptr) grammar_->Accept(id);
+  counts_[id]++;
+  position_++;
 }
 
 }  // namespace cfab

@@ -103,6 +103,8 @@ class Sampler {
   // best; where none is left, looks at the whole vocabulary. Returns false when the grammar allows nothing, not even an end, and
   // when no logit is a number, or none after penalties. Not to be called after a stop token.
   bool Choose(const float* logits, Chosen* out);
+  // Takes a token as said that another chose.
+  void Accept(TokenId id);
 
  private:
   Sampler(const Model& model, const SamplingSpec& spec, std::unique_ptr<Grammar> grammar);

@@ -24,6 +24,14 @@ std::vector<TokenId> ReadTokens(Fields* fields, const char* name, const JobLimit
   return ids;
 }
 
+// What was said before: empty from the beginning, and never the whole output.
+std::vector<TokenId> ReadPrefix(Fields* fields, uint32_t max_tokens, const JobLimits& limits) {
+  const std::vector<uint32_t> counts = fields->Counts("prefix");
+  const std::vector<TokenId> ids(counts.begin(), counts.end());
+  fields->Demand(ids.size() < max_tokens && AreInVocabulary(ids, limits), "prefix");
+  return ids;
+}
+
 std::vector<uint32_t> ReadChunks(Fields* fields, size_t prompt_tokens, const JobLimits& limits) {
   const std::vector<uint32_t> chunks = fields->Counts("chunks");
   const auto fits = [&limits](uint32_t chunk) { return chunk >= 1 && chunk <= limits.chunk_tokens_max; };
@@ -92,6 +100,7 @@ bool ReadGenerate(napi_env env, napi_value object, const JobLimits& limits, Gene
   job->grammar = fields.Text("grammar");
   job->max_tokens = fields.Count("maxTokens", 1, limits.context_tokens);
   fields.Demand(job->prompt.size() + job->max_tokens <= limits.context_tokens, "maxTokens");
+  job->prefix = ReadPrefix(&fields, job->max_tokens, limits);
   job->stop = fields.Texts("stop");
   const bool has_empty = std::any_of(job->stop.begin(), job->stop.end(), [](const std::string& text) { return text.empty(); });
   fields.Demand(!has_empty, "stop");

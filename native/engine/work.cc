@@ -25,6 +25,15 @@ bool AreChunksOf(const std::vector<uint32_t>& chunks, size_t tokens, uint32_t pa
   return sum == tokens;
 }
 
+// Adds tokens of an output that is known already, in chunks that give the bits of single tokens.
+void AppendOutput(Sequence* sequence, const TokenId* output, size_t tokens, uint32_t pass_tokens_max) {
+  sequence->ids.insert(sequence->ids.end(), output, output + tokens);
+  const uint32_t chunk_max = std::min(kExactChunkTokens, pass_tokens_max);
+  for (size_t left = tokens; left > 0; left -= sequence->chunks.back()) {
+    sequence->chunks.push_back(static_cast<uint32_t>(std::min<size_t>(left, chunk_max)));
+  }
+}
+
 std::unique_ptr<Sequence> NewSequence(CallId call, Priority priority, std::vector<TokenId> prompt, std::vector<uint32_t> chunks) {
   auto sequence = std::make_unique<Sequence>();
   sequence->call = call;
@@ -41,9 +50,14 @@ std::unique_ptr<Sequence> SequenceOf(GenerateJob job, const Model& model, uint32
   const size_t prompt_tokens = job.prompt.size();
   if (prompt_tokens == 0 || prompt_tokens > context_tokens || job.max_tokens == 0) return nullptr;
   if (!AreIds(job.prompt, model) || !AreChunksOf(job.chunks, prompt_tokens, pass_tokens_max)) return nullptr;
+  const bool has_ended = std::any_of(job.prefix.begin(), job.prefix.end(), [&model](TokenId id) { return model.IsStop(id); });
+  if (has_ended || !AreIds(job.prefix, model)) return nullptr;
   // The last token of an output is not fed.
   job.max_tokens = std::min(job.max_tokens, context_tokens - static_cast<uint32_t>(prompt_tokens) + 1);
+  if (job.prefix.size() >= job.max_tokens) return nullptr;
   auto sequence = NewSequence(job.call, job.priority, std::move(job.prompt), std::move(job.chunks));
+  AppendOutput(sequence.get(), job.prefix.data(), job.prefix.size(), pass_tokens_max);
+  sequence->rows_from += static_cast<uint32_t>(job.prefix.size());
   sequence->is_generation = true;
   sequence->cache_key = std::move(job.cache_key);
   sequence->work = std::make_unique<Generation>(std::move(job));
@@ -56,11 +70,8 @@ std::unique_ptr<Sequence> SequenceOf(AuditJob job, const Model& model, uint32_t 
   if (!AreIds(job.prompt, model) || !AreIds(job.output, model)) return nullptr;
   if (!AreChunksOf(job.chunks, job.prompt.size(), pass_tokens_max)) return nullptr;
   auto sequence = NewSequence(job.call, job.priority, std::move(job.prompt), std::move(job.chunks));
-  sequence->ids.insert(sequence->ids.end(), job.output.begin(), job.output.end() - 1);
-  const uint32_t chunk_max = std::min(kExactChunkTokens, pass_tokens_max);
-  for (size_t left = job.output.size() - 1; left > 0; left -= sequence->chunks.back()) {
-    sequence->chunks.push_back(static_cast<uint32_t>(std::min<size_t>(left, chunk_max)));
-  }
+  // The last one is predicted, never fed.
+  AppendOutput(sequence.get(), job.output.data(), job.output.size() - 1, pass_tokens_max);
   sequence->work = std::make_unique<AuditWork>(job.call, std::move(job.output), job.sampling);
   return sequence;
 }

@@ -55,7 +55,7 @@ struct Sequence {
 };
 
 // The sequence of a job; null when no forward pass can compute it: ids that the model does not have, no tokens at all, more than
-// the context holds, chunks that do not sum to the prompt or are larger than `pass_tokens_max`.
+// the context holds, chunks that do not sum to the prompt or are larger than `pass_tokens_max`, a prefix that leaves nothing to say.
 std::unique_ptr<Sequence> SequenceOf(GenerateJob job, const Model& model, uint32_t context_tokens, uint32_t pass_tokens_max);
 std::unique_ptr<Sequence> SequenceOf(AuditJob job, const Model& model, uint32_t context_tokens, uint32_t pass_tokens_max);
 

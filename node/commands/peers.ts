@@ -29,17 +29,30 @@ async function showPeers(config: Config, io: Io, options: Json): Promise<number>
 }
 
 export function peersText(peers: unknown): string {
-  const head = ['PEER', 'STATE', 'ROLES', 'REGION', 'WEIGHT', 'MODELS', 'WORKS']
+  const head = ['PEER', 'STATE', 'RTT', 'ROLES', 'REGION', 'WEIGHT', 'LOAD', 'T/S', 'MODELS', 'WORKS']
   const rows = listAt(peers, 'items').map((peer) => [
     `${shortId(textAt(peer, 'id'))}${member(peer, 'self') === true ? ' (this node)' : ''}`,
     textAt(peer, 'state'),
+    rttText(member(peer, 'rtt_ms')),
     listAt(peer, 'roles').join(','),
     textAt(peer, 'region'),
     textAt(peer, 'weight'),
+    loadText(peer),
+    textAt(peer, 'tokens_per_second'),
     listAt(peer, 'models').join(',') || '-',
     member(peer, 'ineligible') === null ? 'yes' : `no: ${textAt(peer, 'ineligible')}`,
   ])
   return columns([head, ...rows])
+}
+
+function rttText(rttMs: unknown): string {
+  return typeof rttMs === 'number' ? `${rttMs < 10 ? rttMs.toFixed(1) : Math.round(rttMs)} ms` : '-'
+}
+
+/** Busy slots of all, as far as the peer has said. */
+function loadText(peer: unknown): string {
+  const [load, slots] = [member(peer, 'load'), member(peer, 'slots')]
+  return typeof load === 'number' && typeof slots === 'number' ? `${Math.round(load * slots)}/${slots}` : '-'
 }
 
 async function showWork(config: Config, io: Io, options: Json): Promise<number> {

@@ -16,6 +16,16 @@ function modelRow(model: unknown): readonly [string, string] {
   return [`model ${textAt(model, 'task')}`, `${id} (${state}${member(model, 'reason') === null ? '' : `: ${reason}`})`]
 }
 
+function meshRows(status: unknown): readonly (readonly [string, string])[] {
+  if (member(status, 'mesh') === null || member(status, 'mesh') === undefined) return []
+  const at = (...path: string[]): string => textAt(status, 'mesh', ...path)
+  return [
+    ['epoch', textAt(status, 'epoch')],
+    ['reached at', listAt(member(status, 'mesh'), 'addresses').join(', ') || 'no address yet'],
+    ['peers', `${at('alive')} alive of ${at('known')} known, ${at('links')} connections`],
+  ]
+}
+
 export function statusText(status: unknown): string {
   const at = (...path: string[]): string => textAt(status, ...path)
   const swarm = member(status, 'local') === true ? `${at('swarm')} (local)` : at('swarm')
@@ -33,6 +43,7 @@ export function statusText(status: unknown): string {
     ...listAt(status, 'models').map(modelRow),
     ['quorum', `${at('quorum')} of ${at('validators')} validators`],
     ['log', `${at('log')}${at('log_note') === '-' || at('log_note') === '' ? '' : ` (${at('log_note')})`}`],
+    ...meshRows(status),
     ['started', at('started')],
   ])
   const bound = (priority: string): string => at('admission', 'open_jobs_max', priority)

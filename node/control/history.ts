@@ -19,10 +19,9 @@ export function historyRoutes(server: FastifyInstance, { app }: ControlContext):
 
   server.get<ById>('/api/v1/p2p/jobs/:id/explain', async (request) => {
     const id = jobIdOf(request.params.id)
-    if (app.job(id) === undefined) throw unknownJob()
     const explanation = app.explain(id)
-    if (explanation === undefined) throw new FabricError('CF_ROSTER_UNKNOWN', { job: id })
-    return explanationJson(explanation)
+    if (explanation !== undefined) return explanationJson(explanation)
+    throw app.job(id) === undefined ? unknownJob() : new FabricError('CF_ROSTER_UNKNOWN', { job: id })
   })
 
   server.get('/api/v1/p2p/quorum', async (request) => {

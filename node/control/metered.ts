@@ -16,6 +16,8 @@ export function meteredApp(app: App, limits: Limits): App {
     loadModel: (id, keepAliveMs, signal) => app.loadModel(id, keepAliveMs, signal),
     unloadModel: (id) => app.unloadModel(id),
     peers: () => app.peers(),
+    invite: (terms) => app.invite(terms),
+    roster: (epoch) => app.roster(epoch),
     quote: (request) => app.quote(request),
     watch: (id) => app.watch(id),
     job: (id) => app.job(id),

@@ -121,6 +121,11 @@ export const P2P_SCHEMAS: Readonly<Record<string, Schema>> = {
     region: text,
     weight: count,
     models: list(text),
+    addresses: list(text),
+    rtt_ms: { type: ['number', 'null'] },
+    load: { type: ['number', 'null'], minimum: 0, maximum: 1 },
+    slots: integerOrNull,
+    tokens_per_second: { type: 'number' },
     ineligible: textOrNull,
   }),
   CertifiedEntry: object({

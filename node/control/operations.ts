@@ -6,10 +6,12 @@ import { ENGINE_OPERATIONS } from './openapi-engines.ts'
 import type { Operation } from './openapi-kit.ts'
 import { OPENAI_OPERATIONS } from './openapi-openai.ts'
 import { P2P_OPERATIONS } from './openapi-p2p.ts'
+import { SWARM_OPERATIONS } from './openapi-swarm.ts'
 
 export const OPERATIONS: readonly Operation[] = [
   ...OPENAI_OPERATIONS,
   ...P2P_OPERATIONS,
+  ...SWARM_OPERATIONS,
   ...CREDIT_OPERATIONS,
   ...ENGINE_OPERATIONS,
   ...ADMIN_OPERATIONS,

@@ -46,6 +46,11 @@ export function peerJson(peer: PeerView): object {
     region: peer.region,
     weight: peer.weight,
     models: peer.models,
+    addresses: peer.addresses,
+    rtt_ms: peer.rttMs,
+    load: peer.load,
+    slots: peer.slots,
+    tokens_per_second: peer.tokensPerSecond,
     ineligible: peer.ineligible,
   }
 }
@@ -168,6 +173,8 @@ export function statusJson(status: StatusView, ready: { readonly ready: boolean;
     started: isoTime(status.startedMs),
     log: status.log,
     log_note: status.logNote,
+    epoch: status.epoch.toString(),
+    mesh: status.mesh,
     engine: status.engine,
     driver: status.driver?.kind ?? null,
     driver_reason: status.driver?.reason ?? null,

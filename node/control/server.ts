@@ -23,6 +23,7 @@ import { openAiRoutes } from './openai.ts'
 import { p2pRoutes } from './p2p.ts'
 import { badRequest, fabricErrorOf, problemOf } from './problem.ts'
 import { simulateRoutes } from './simulate.ts'
+import { swarmRoutes } from './swarm.ts'
 
 export type ControlOptions = GuardOptions &
   CallerOptions &
@@ -72,6 +73,7 @@ export async function startControl(options: ControlOptions, ports: ControlPorts)
   p2pRoutes(server, context)
   historyRoutes(server, context)
   simulateRoutes(server, context)
+  swarmRoutes(server, context)
   creditRoutes(server, context)
   engineRoutes(server, context)
   keyRoutes(server, context)

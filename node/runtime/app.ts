@@ -199,6 +199,14 @@ export type AccountView = {
   readonly recent: readonly TransferRow[]
 }
 
+export type InviteTerms = {
+  /** The only peer that may use it; null: whoever comes first. */
+  readonly forPeer: PeerId | null
+  readonly lifetimeMs: number
+  /** Micro-credits that its user starts with. */
+  readonly grant: bigint
+}
+
 export type PeerView = {
   readonly id: PeerId
   readonly self: boolean
@@ -207,6 +215,15 @@ export type PeerView = {
   readonly region: string
   readonly weight: number
   readonly models: readonly string[]
+  /** Where it says that it can be dialled. */
+  readonly addresses: readonly string[]
+  /** Of the last probe; null for this node, before the first one, and in a swarm of one machine. */
+  readonly rttMs: number | null
+  /** Share of its slots that are busy, 0 to 1 in eighths; null when it has not said. */
+  readonly load: number | null
+  readonly slots: number | null
+  /** The highest rate that it has measured of itself; 0 before it has. */
+  readonly tokensPerSecond: number
   /** Why it is not eligible for work, or null. */
   readonly ineligible: string | null
 }
@@ -272,6 +289,16 @@ export type StatusView = {
   readonly startedMs: number
   readonly log: string
   readonly logNote: string
+  readonly epoch: bigint
+  /** Null in a swarm of one machine. */
+  readonly mesh: {
+    /** Where others reach this node. */
+    readonly addresses: readonly string[]
+    readonly links: number
+    /** Peers, this one included: seen alive, and known at all. */
+    readonly alive: number
+    readonly known: number
+  } | null
   readonly engine: string
   /** What drives the chat model's engine, and why that; null until it has been loaded. */
   readonly driver: Driver | null
@@ -325,6 +352,10 @@ export interface App extends Simulator {
   /** @throws FabricError CF_MODEL_UNKNOWN, CF_MODEL_IN_USE */
   unloadModel(id: string): Promise<void>
   peers(): readonly PeerView[]
+  /** One line that lets a peer in. @throws FabricError CF_MESH_INVITE_REFUSED */
+  invite(terms: InviteTerms): Promise<string>
+  /** The encoded roster of an epoch, the current one when none is named; undefined when it is not at hand. */
+  roster(epoch?: bigint): Uint8Array | undefined
   quote(request: JobRequest): Promise<Quote>
   /** Resolves when the hold is durable. */
   submit(request: JobRequest, signal: AbortSignal): Promise<JobHandle>

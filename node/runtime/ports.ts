@@ -1,7 +1,7 @@
 /** The seams of the daemon: each outside thing has one small interface here and one contract suite in test/contract. */
 
 import type { KeyPair } from '../../core/identity/keys.ts'
-import type { JobId, PeerId } from '../../core/ids.ts'
+import type { Digest, JobId, PeerId } from '../../core/ids.ts'
 import type { Applied, Refused } from '../../core/log/apply.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
 
@@ -107,14 +107,21 @@ export type StoreWrite =
   | { readonly table: 'vote'; readonly voter: PeerId; readonly subject: string; readonly bytes: Uint8Array }
   /** A worker's commitment with what it needs to reveal: on disk before it is sent. */
   | { readonly table: 'work'; readonly worker: PeerId; readonly subject: string; readonly bytes: Uint8Array }
+  /** The members of an epoch; the oldest epochs make room. */
+  | { readonly table: 'roster'; readonly root: Digest; readonly epoch: bigint; readonly bytes: Uint8Array }
   | { readonly table: 'ledger'; readonly rows: LedgerRows }
 
 /** The projection of applied entries, made by node/stores/projection.ts from a forked LogState. */
 export type LedgerRows = {
   readonly accounts: readonly { readonly id: string; readonly bytes: Uint8Array }[]
-  readonly loggedJobs: readonly { readonly id: string; readonly bytes: Uint8Array }[]
+  readonly loggedJobs: readonly {
+    readonly id: string
+    /** Null once it is settled. */
+    readonly deadlineMs: number | null
+    readonly bytes: Uint8Array
+  }[]
   readonly keyed: readonly {
-    readonly table: 'nonce' | 'idempotency' | 'invite' | 'evidence'
+    readonly table: 'nonce' | 'idempotency' | 'invite' | 'evidence' | 'peer' | 'epoch'
     readonly key: string
     readonly value: Uint8Array
   }[]
@@ -150,6 +157,9 @@ export type TransferFilter = {
   readonly before?: bigint
 }
 
+/** The tables of the log's state. */
+export type LedgerTable = 'account' | 'loggedJob' | LedgerRows['keyed'][number]['table']
+
 /** The local database: durable when `commit` resolves; writes of one call are one transaction, concurrent calls share a group commit. */
 export interface Store {
   commit(writes: readonly StoreWrite[]): Promise<void>
@@ -165,15 +175,17 @@ export interface Store {
   receipt(id: JobId): Uint8Array | undefined
   vote(voter: PeerId, subject: string): Uint8Array | undefined
   work(worker: PeerId, subject: string): Uint8Array | undefined
+  roster(root: Digest): Uint8Array | undefined
   transfers(filter: TransferFilter): readonly TransferRow[]
   /** Point lookups behind the LogState's tables. */
-  ledgerRow(
-    table: 'account' | 'loggedJob' | 'nonce' | 'idempotency' | 'invite' | 'evidence',
-    key: string,
-  ): Uint8Array | undefined
+  ledgerRow(table: LedgerTable, key: string): Uint8Array | undefined
   /** Rows of a table: an audit compares it with what a replay of the log gives. */
-  ledgerCount(table: 'account' | 'loggedJob' | 'nonce' | 'idempotency' | 'invite' | 'evidence'): number
+  ledgerCount(table: LedgerTable): number
   ledgerHead(): Uint8Array | undefined
+  /** Every row of a table in order of its key. Nothing is written while the rows are taken one after the other in one tick. */
+  ledgerRows(table: LedgerTable): Iterable<{ readonly key: string; readonly bytes: Uint8Array }>
+  /** Logged jobs that nobody has settled, the earliest deadline first. */
+  unsettledJobs(limit: number): readonly { readonly id: JobId; readonly deadlineMs: number }[]
   accounts(): readonly { readonly id: string; readonly bytes: Uint8Array }[]
   close(): Promise<void>
 }

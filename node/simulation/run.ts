@@ -1,10 +1,11 @@
 /** Runs one simulation from its seed to its report: the real core under a virtual clock, with every chance drawn from the seed. */
-import type { PeerId } from '../../core/ids.ts'
+import { digestOf, type PeerId } from '../../core/ids.ts'
 import { InvariantError, invariant } from '../../core/invariant.ts'
 import { numberedSubject, statementOf } from '../../core/log/authority.ts'
 import { genesisEntryCodec } from '../../core/log/bodies.ts'
 import { beaconEntryCodec, rosterEntryCodec } from '../../core/log/bodies-certified.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
+import { beaconDigest, rosterDigest } from '../../core/log/epochs.ts'
 import { certify, compactOf } from '../../core/quorum/certificate.ts'
 import { castVote } from '../../core/quorum/vote.ts'
 import type { SimulationReport, SimulationRequest } from '../runtime/simulation.ts'
@@ -108,6 +109,8 @@ function peersOf(world: World) {
   return { workers, validators }
 }
 
+const NO_COMMITS = digestOf(new Uint8Array(32))
+
 /** Genesis, then epoch 1 with the roster of all peers: too many to be named in a genesis. Before the clock starts everybody is well. */
 function openLog(world: World): void {
   const { swarm, log } = world
@@ -124,8 +127,12 @@ function openLog(world: World): void {
     return { epoch: 1n, attempt: 0, ...compactOf(certify(state.validators, votes)) }
   }
   const { root } = swarm.roster
-  add('roster', rosterEntryCodec.encode({ root, ...certificate('roster', root) }))
-  add('beacon', beaconEntryCodec.encode({ beacon: swarm.beacon, ...certificate('beacon', swarm.beacon) }))
+  // Everybody is honest until the clock starts: the beacon is drawn, not revealed.
+  const { beacon } = swarm
+  const rosterVote = rosterDigest(swarmId, 1n, root, NO_COMMITS)
+  add('roster', rosterEntryCodec.encode({ root, commits: NO_COMMITS, ...certificate('roster', rosterVote) }))
+  const beaconVote = beaconDigest(swarmId, 1n, beacon, 0)
+  add('beacon', beaconEntryCodec.encode({ beacon, forfeits: 0, ...certificate('beacon', beaconVote) }))
   invariant(state.rosterRoot === root && state.epoch === 1n, 'the peers are in the roster of epoch 1')
 }
 

@@ -28,6 +28,7 @@ export const POLICY: Policy = {
   revealMs: 5_000,
   jobMs: 60_000,
   auditPermille: 0,
+  epochMs: 0,
 }
 
 /** One peer in two has weight 1, one in four 2, one in eight 4 and one in eight 8. */

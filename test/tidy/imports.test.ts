@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['core/codec'],
   ['core/identity'],
   ['core/roster'],
+  ['core/membership'],
   ['core/selection'],
   ['core/quorum'],
   ['core/verification'],
@@ -27,6 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['node/stores', 'node/mesh', 'node/hosts', 'node/control'],
   ['node/jobs'],
   ['node/simulation'],
+  ['node/swarm'],
   ['node'],
 ]
 const CORE_PACKAGES = ['msgpackr', 'typebox', '@noble/ed25519', '@noble/hashes']

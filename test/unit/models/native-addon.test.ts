@@ -29,7 +29,15 @@ const CONTEXT: NativeContextSpec = {
 const SAMPLING = { kind: 'gumbel', temperature: 0.8, topK: 40, seed: new Uint8Array(32) } as const
 const JOB: NativeGenerate = {
   ...{ call: 1, prompt: Uint32Array.of(1, 3, 5), chunks: Uint32Array.of(3), sampling: SAMPLING, isLow: false },
-  ...{ grammar: '', maxTokens: 4, stop: [], topLogprobs: -1, showControl: false, cacheKey: '' },
+  ...{
+    grammar: '',
+    maxTokens: 4,
+    stop: [],
+    topLogprobs: -1,
+    prefix: new Uint32Array(0),
+    showControl: false,
+    cacheKey: '',
+  },
 }
 
 /** What JavaScript heard of an engine. */

@@ -32,7 +32,7 @@ for (let call = 1; call <= 8; call++) {
         grammar: '',
         maxTokens: 200,
       },
-      ...{ stop: [], topLogprobs: -1, showControl: false, cacheKey: '' },
+      ...{ stop: [], topLogprobs: -1, prefix: new Uint32Array(0), showControl: false, cacheKey: '' },
       sampling: { kind: 'gumbel', temperature: 0.8, topK: 40, seed: new Uint8Array(32) },
     })
   }

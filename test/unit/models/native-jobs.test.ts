@@ -12,11 +12,19 @@ test('a prompt is read by the schedule that its worker commits to', () => {
 
 test('what a request leaves out is off', () => {
   const job = generateJob(5, { ...requestOf(PROMPT), sampling: GREEDY })
-  const { grammar, topLogprobs, showControl, cacheKey, isLow, call } = job
+  const { grammar, topLogprobs, prefix, showControl, cacheKey, isLow, call } = job
   assert.equal(
-    { grammar, topLogprobs, showControl, cacheKey, isLow, call },
+    { grammar, topLogprobs, prefix, showControl, cacheKey, isLow, call },
     {
-      ...{ grammar: '', topLogprobs: -1, showControl: false, cacheKey: '', isLow: false, call: 5 },
+      ...{
+        grammar: '',
+        topLogprobs: -1,
+        prefix: new Uint32Array(0),
+        showControl: false,
+        cacheKey: '',
+        isLow: false,
+        call: 5,
+      },
     },
   )
   assert.equal(job.sampling, { kind: 'gumbel', temperature: 0, topK: 40, seed: new Uint8Array(32).fill(1) })

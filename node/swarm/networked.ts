@@ -1,0 +1,209 @@
+/** A node of a swarm of separate machines: its transport, its place in the region log, its view of who is there. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { FabricError } from '../../core/errors.ts'
+import type { KeyPair } from '../../core/identity/keys.ts'
+import type { PeerId } from '../../core/ids.ts'
+import type { Genesis } from '../../core/log/genesis.ts'
+import { isAdmitted } from '../../core/log/standing.ts'
+import { rankedNatively } from '../../native/index.ts'
+import { createLogAccess, logHolders, type SwarmLogAccess } from '../jobs/log-access.ts'
+import { createLogService } from '../jobs/log-service.ts'
+import { createRosters, followRosters } from '../jobs/rosters.ts'
+import { Sweeper } from '../jobs/sweeper.ts'
+import { createTlsTransport, type TlsTransport } from '../mesh/tls/transport.ts'
+import type { Rosters } from '../runtime/mesh.ts'
+import type { Clock, Random, RegionLog, Store } from '../runtime/ports.ts'
+import type { Logger } from '../runtime/telemetry.ts'
+import type { Database } from '../stores/database.ts'
+import { entryLinks } from '../stores/entry-link.ts'
+import { LogLedger } from '../stores/ledger.ts'
+import type { StateLedger } from '../stores/ledger-core.ts'
+import { FollowerLedger } from '../stores/ledger-follower.ts'
+import { ETCD_BATCH_COUNT_MAX, EtcdRegionLog } from '../stores/region-log-etcd.ts'
+import { SqliteRegionLog } from '../stores/region-log-sqlite.ts'
+import { addressText, ownHost } from './address.ts'
+import { PeerDirectory } from './directory.ts'
+import type { LocalKeys } from './genesis.ts'
+import { saveGenesis } from './genesis.ts'
+import type { Ticket } from './ticket.ts'
+import { fetchGenesis, joinSwarm, OPEN_TYPES, welcomeNewcomers } from './welcome.ts'
+
+export type NetworkOptions = {
+  readonly listen: { readonly host: string; readonly port: number }
+  /** Where others find this node; null: what it listens on. */
+  readonly advertise: string | null
+  readonly behindNat: boolean
+  /** Endpoints of etcd, for a validator of a swarm whose log is there. */
+  readonly etcd: readonly string[]
+  readonly paths: { readonly genesis: string; readonly peers: string; readonly swarmKey: string }
+}
+export type NetworkPorts = {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly database: Database
+  readonly store: Store
+  readonly keys: LocalKeys
+  readonly gateways: () => readonly PeerId[]
+  readonly fatal: (error: unknown) => void
+  readonly onReject: (reason: string) => void
+  /** What is opened is closed in reverse order. */
+  readonly undo: (() => Promise<void>)[]
+  readonly signal: AbortSignal
+}
+
+/** What a node has of its swarm, whichever kind that is. */
+export type SwarmParts = {
+  readonly genesis: Genesis
+  readonly ledger: StateLedger
+  /** Where entries are read again, and its name. */
+  readonly log: Pick<RegionLog, 'name' | 'read'>
+  readonly rosters: Rosters
+}
+export type Network = SwarmParts & {
+  readonly transport: TlsTransport
+  readonly directory: PeerDirectory
+  readonly isValidator: boolean
+  /** Where others reach this node now. */
+  readonly addresses: () => readonly string[]
+}
+
+const JOINED_MS = 10_000
+const POLL_MS = 20
+
+/**
+ * @param genesis  of this home; undefined for one that is about to join
+ * @param ticket   spent first
+ * @throws         CF_MESH_*, CF_CONFIG_*, CF_STORE_*
+ */
+export async function openNetwork(
+  options: NetworkOptions,
+  ports: NetworkPorts,
+  { genesis, ticket }: { readonly genesis: Genesis | undefined; readonly ticket: Ticket | undefined },
+): Promise<Network> {
+  const { keys, undo, signal } = ports
+  const directory = new PeerDirectory(options.paths.peers)
+  await directory.restore()
+  if (ticket !== undefined) directory.hint({ peer: ticket.door, addresses: ticket.addresses })
+  const transport = await openTransport(options, ports, directory, ticket)
+  undo.push(() => transport.close())
+  const joined = ticket === undefined ? genesis : await enter(transport, options, ports, ticket)
+  if (joined === undefined) throw new FabricError('CF_CONFIG_INVALID', { key: 'join', expected: 'an invite' })
+  const isValidator = joined.validators.includes(keys.node.peer)
+  const access = createLogAccess({}, { ...ports, transport, validators: () => orderOf(joined, keys.node, isValidator) })
+  undo.push(async () => access.close())
+  const { ledger, log } = await openLedger(options, ports, joined, access)
+  directory.state = () => ledger.state
+  const isMember = (peer: PeerId): boolean => isAdmitted(ledger.state, peer)
+  if (isValidator) {
+    const service = createLogService({}, { transport, clock: ports.clock, ledger, log, isMember })
+    undo.push(async () => service.close())
+  }
+  welcomeNewcomers({ transport, ledger, state: () => ledger.state })
+  if (ticket !== undefined) await admitted(ledger, keys.node.peer, ports.clock, signal)
+  const peers = (): readonly PeerId[] => [...ledger.state.validators.keys, ...directory.hinted]
+  const rosters = createRosters({ genesis: joined, store: ports.store, transport, peers, ranked: rankedNatively })
+  followRosters(rosters, { state: () => ledger.state, clock: ports.clock }, signal).catch(ports.fatal)
+  const addresses = (): readonly string[] => addressesOf(options, transport)
+  return { genesis: joined, ledger, log, rosters, transport, directory, isValidator, addresses }
+}
+
+async function openTransport(
+  { listen, behindNat, paths }: NetworkOptions,
+  { keys, clock, random, fatal, onReject, gateways }: NetworkPorts,
+  directory: PeerDirectory,
+  ticket: Ticket | undefined,
+): Promise<TlsTransport> {
+  if (ticket !== undefined && ticket.swarmKey.length > 0) await saveSwarmKey(paths.swarmKey, ticket.swarmKey)
+  const swarmKey = (await readSwarmKey(paths.swarmKey)) ?? null
+  return createTlsTransport(
+    { listen: behindNat ? null : listen, swarmKey, openTypes: OPEN_TYPES.slice(), behindNat },
+    { key: keys.node, clock, random, directory, onBug: fatal, onReject, gateways },
+  )
+}
+
+/** Asks at the door for the genesis, and for a place. */
+async function enter(
+  transport: TlsTransport,
+  { paths }: NetworkOptions,
+  { keys, signal }: NetworkPorts,
+  ticket: Ticket,
+): Promise<Genesis> {
+  const genesis = await fetchGenesis(transport, ticket, signal)
+  await joinSwarm(transport, ticket, keys, genesis, signal)
+  await saveGenesis(paths.genesis, genesis)
+  return genesis
+}
+
+/** Whom to ask about the log: who holds it first. A validator asks nobody but those, or two would ask each other. */
+function orderOf(genesis: Genesis, { peer }: KeyPair, isValidator: boolean): readonly PeerId[] {
+  const holders = logHolders(genesis).filter((holder) => holder !== peer)
+  const others = isValidator ? [] : genesis.validators.filter((one) => one !== peer && !holders.includes(one))
+  return [...holders, ...others]
+}
+
+async function openLedger(
+  { etcd }: NetworkOptions,
+  ports: NetworkPorts,
+  genesis: Genesis,
+  access: SwarmLogAccess,
+): Promise<{ ledger: StateLedger; log: RegionLog | SwarmLogAccess }> {
+  const { clock, store, database, keys, undo, signal, fatal } = ports
+  const self = keys.node.peer
+  if (!logHolders(genesis).includes(self)) {
+    const onFault = (fault: FabricError): void => ports.log.error('log_forked', { code: fault.code, ...fault.detail })
+    const ledger = await FollowerLedger.open({ genesis }, { log: access, store, clock, onFault })
+    undo.push(() => ledger.close())
+    return { ledger, log: access }
+  }
+  const linkOf = entryLinks(genesis.swarmId)
+  if (genesis.log === 'etcd' && etcd.length === 0)
+    throw new FabricError('CF_CONFIG_INVALID', {
+      key: 'region_log',
+      expected: 'etcd:URL, for a validator of this swarm',
+    })
+  const isEtcd = genesis.log === 'etcd'
+  const log: RegionLog = isEtcd
+    ? await EtcdRegionLog.open({ endpoints: etcd, swarmId: genesis.swarmId, linkOf }, { clock })
+    : new SqliteRegionLog(database, { owner: self, linkOf })
+  undo.push(() => log.close())
+  const batch = isEtcd ? { batchCountMax: ETCD_BATCH_COUNT_MAX } : {}
+  const ledger = await LogLedger.open({ genesis, ...batch }, { log, store, clock })
+  undo.push(() => ledger.close())
+  if (isEtcd) ledger.follow(signal).catch(fatal)
+  new Sweeper({}, { ledger, store, clock }).run(signal).catch(fatal)
+  return { ledger, log }
+}
+
+/** The newcomer's own copy of the log says that it is in. */
+async function admitted(ledger: StateLedger, self: PeerId, clock: Clock, signal: AbortSignal): Promise<void> {
+  const endMs = clock.nowMs() + JOINED_MS
+  while (!isAdmitted(ledger.state, self)) {
+    if (clock.nowMs() > endMs) throw new FabricError('CF_MESH_DEADLINE', { reason: 'log_not_followed' })
+    await clock.sleep(POLL_MS, signal)
+  }
+}
+
+function addressesOf({ advertise, behindNat }: NetworkOptions, transport: TlsTransport): readonly string[] {
+  if (behindNat) return transport.gateways().map((gateway) => addressText({ kind: 'relay', gateway }))
+  if (advertise !== null) return [advertise]
+  const { listening } = transport
+  return listening === undefined
+    ? []
+    : [addressText({ kind: 'direct', host: ownHost(listening.host), port: listening.port })]
+}
+
+export async function saveSwarmKey(path: string, key: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await writeFile(path, `${Buffer.from(key).toString('hex')}\n`, { mode: 0o600, flush: true })
+}
+
+/** @returns undefined for a public swarm */
+export async function readSwarmKey(path: string): Promise<Uint8Array | undefined> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw new FabricError('CF_IDENTITY_KEY_UNREADABLE', { file: path }, error)
+  })
+  return text === undefined ? undefined : Uint8Array.from(Buffer.from(text.trim(), 'hex'))
+}
