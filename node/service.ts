@@ -9,7 +9,7 @@ import { EMPTY_ACCOUNT, spendable, unvested } from '../core/ledger/account.ts'
 import { quote as priceOf } from '../core/ledger/pricing.ts'
 import type { Applied } from '../core/log/apply.ts'
 import { mintCodec, transferCodec } from '../core/log/bodies.ts'
-import { isWorker } from '../core/log/draw.ts'
+import { mayWork } from '../core/log/draw.ts'
 import { epochOfJob, epochStart } from '../core/log/epochs.ts'
 import { isVerifiable } from '../core/log/intent.ts'
 import type { Refused } from '../core/log/refusal.ts'
@@ -182,7 +182,7 @@ export class NodeService implements App {
     const draft = (model: NodeModel) => this.#custody.draft(model, unlimited)
     const { intent } = await pool.useNamed(request.model, NEVER, draft)
     const { promptTokens, maxTokens, replicas } = intent
-    const eligible = (this.#roster()?.members ?? []).filter(isWorker).map(({ peer }) => peer)
+    const eligible = (this.#roster()?.members ?? []).filter(mayWork(ledger.state.genesis)).map(({ peer }) => peer)
     return {
       model: request.model,
       promptTokens,

@@ -3,7 +3,7 @@ import type { Digest, PeerId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { type Member, ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { type Caps, draw } from '../selection/committee.ts'
-import type { Genesis } from './genesis.ts'
+import { type Genesis, genesisValidators } from './genesis.ts'
 import type { Intent } from './intent.ts'
 
 /** What a draw takes from the log: `drawSource` (epochs.ts) gives it for a job. */
@@ -24,12 +24,28 @@ export function rankedFor(
     replicas: intent.replicas,
     spares,
     caps: capsOf(genesis),
-    eligible: isWorker,
+    eligible: mayWork(genesis),
   })
 }
 
-export function isWorker(member: Member): boolean {
-  return (member.roles & ROLE.worker) !== 0
+/**
+ * Who may be drawn: whoever offers to work and can be judged.
+ *
+ * Why the second: validators abstain on what they or their owner computed, and with fewer than four of them, or with an owner of
+ * many, the rest would be no quorum: the job could neither be paid nor found wrong.
+ */
+export function mayWork(genesis: Genesis): (member: Member) => boolean {
+  if (genesis.local) return offersWork
+  const { keys, quorum } = genesisValidators(genesis)
+  const owners = new Map(genesis.members.map(({ peer, owner }) => [peer, owner]))
+  return (member) => {
+    const judges = keys.filter((key) => key !== member.peer && owners.get(key) !== member.owner)
+    return offersWork(member) && judges.length >= quorum
+  }
+}
+
+export function offersWork({ roles }: Member): boolean {
+  return (roles & ROLE.worker) !== 0
 }
 
 /** One owner's machines must not outvote the rest; in a local swarm there is one owner by definition. */

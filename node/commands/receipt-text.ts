@@ -74,8 +74,11 @@ function outputText(
   return ids.length === 0 ? 'no vectors' : `${maxTokens} vectors of ${ids.length / (4 * maxTokens)} numbers`
 }
 
-function drawText({ ranked, epoch, overlapping }: NonNullable<ReceiptFacts['assignment']>): string {
-  return `${ranked.length} ranked in epoch ${epoch}${overlapping ? '; f=0, overlapping' : ''}`
+function drawText({ ranked, epoch, overlapping, drawn }: NonNullable<ReceiptFacts['assignment']>): string {
+  const told = drawn
+    ? `${ranked.length} ranked in epoch ${epoch}`
+    : `of epoch ${epoch}, certified; --roster FILE computes it again`
+  return `${told}${overlapping ? '; f=0, overlapping' : ''}`
 }
 
 function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): Fact {

@@ -7,12 +7,13 @@ import { LIMITS } from '../../core/limits.ts'
 import { parseGenesis } from '../../core/log/genesis.ts'
 import { type ReceiptVerdict, verifyReceiptFile } from '../../core/receipt/verify.ts'
 import type { Config } from '../config.ts'
+import { readRoster } from './explain.ts'
 import type { Io } from './io.ts'
 import { json, plainText } from './print.ts'
 import { factsText, plain } from './receipt-text.ts'
 
 type ShowOptions = { readonly json?: boolean }
-export type VerifyOptions = ShowOptions & { readonly root: readonly string[] }
+export type VerifyOptions = ShowOptions & { readonly root: readonly string[]; readonly roster: readonly string[] }
 
 const EXIT_INVALID = 65
 const EXIT_UNKNOWN_ROOT = 3
@@ -34,7 +35,9 @@ export async function verifyReceipt(path: string, options: VerifyOptions, config
   const bytes = await readReceipt(path, io)
   if (bytes === undefined) return EXIT_UNREADABLE
   const roots = await trustedRoots(options.root, config, io)
-  const verdict = verifyReceiptFile(bytes, { roots })
+  const given = await Promise.all(options.roster.map((file) => readRoster(resolve(io.cwd, file))))
+  const rosters = new Map(given.map((roster) => [roster.root, roster]))
+  const verdict = verifyReceiptFile(bytes, { roots, rosters })
   if (verdict.status === 'invalid') return tellInvalid(verdict, options, io)
   const known = verdict.status === 'valid'
   if (options.json === true) io.out(json({ status: verdict.status, facts: plain(verdict.facts) }))

@@ -14,11 +14,19 @@ import { runSimulation } from '../simulation/run.ts'
 import type { Json, Run } from './flags.ts'
 import type { Io } from './io.ts'
 import { json } from './print.ts'
+import { type MembersFlags, runMembers } from './sim-members.ts'
 import { simulationText } from './sim-text.ts'
 
 type SimFlags = Json & {
   readonly [Name in (typeof NUMBERS)[number][0]]?: string
-} & { readonly verify?: string; readonly budget?: string; readonly svg?: string; readonly list?: string }
+} & {
+  readonly verify?: string
+  readonly budget?: string
+  readonly svg?: string
+  readonly list?: string
+} & MembersFlags & {
+    readonly members?: boolean
+  }
 
 /** Flag, what it stands for in the request, and what it says. */
 const NUMBERS = [
@@ -62,7 +70,11 @@ export function addSim(program: Command, run: Run): void {
     .option('--svg <file>', 'draw the report')
     .option('--list <count>', 'jobs listed in the JSON, up to 1,000 (default: none)')
     .option('--json', 'the report as JSON')
-    .action((flags: SimFlags) => run((io) => simulate(flags, io)))
+    .option('--members', 'simulate membership at scale instead: --peers, --loss, --silent, --seed and the three below')
+    .option('--regions <count>', 'with --members: regions of --peers full members each (default: 5 of 2,000)')
+    .option('--views <count>', 'with --members: nodes with partial views (default: 100,000, and a tenth of it)')
+    .option('--runs <count>', 'with --members: runs of each scenario of partial views (default: 3)')
+    .action((flags: SimFlags) => run((io) => (flags.members === true ? runMembers(flags, io) : simulate(flags, io))))
 }
 
 async function simulate(flags: SimFlags, io: Io): Promise<number> {

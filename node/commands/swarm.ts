@@ -30,7 +30,6 @@ const EPOCH_MS_MIN = 1_000
 const EPOCH_MS_MAX = 3_600_000
 const SWARM_KEY_BYTES = 32
 const SECOND_MS = 1_000
-const CREDITS = '100'
 
 export function addSwarm(program: Command, run: Run): void {
   nodeFlags(program.command('found'))
@@ -47,7 +46,7 @@ export function addSwarm(program: Command, run: Run): void {
     .description('one line that lets a machine in: start --join <line>')
     .option('--for <peer-id>', 'only this peer may use it (default: whoever comes first)')
     .option('--expires <time>', 'e.g. 10m, 24h (default: 1h)')
-    .option('--credits <amount>', `what its user starts with (default: ${CREDITS})`)
+    .option('--credits <amount>', 'what its user starts with (default: 100 where the mint key is, else none)')
     .option('--json', 'as JSON')
     .action((flags: InviteFlags) => run((io) => makeInvite(flags, configOf(flags, io), io)))
   nodeFlags(program.command('roster'))
@@ -116,7 +115,7 @@ async function makeInvite(flags: InviteFlags, config: Config, io: Io): Promise<n
   const body = {
     ...(flags.for === undefined ? {} : { for: flags.for }),
     ...(typeof lifetimeMs === 'number' ? { expires_seconds: Math.ceil(lifetimeMs / SECOND_MS) } : {}),
-    credits: flags.credits ?? CREDITS,
+    ...(flags.credits === undefined ? {} : { credits: flags.credits }),
   }
   const answer = await withClient(config, (client) =>
     client.json('/api/v1/p2p/invites', { method: 'POST', body, admin: true }),

@@ -19,7 +19,7 @@ export function swarmRoutes(server: FastifyInstance, { app }: ControlContext): v
     refuseUnknown(fields, INVITE_FIELDS)
     const seconds = optional(fields, 'expires_seconds', integer(1, LIFETIME_SECONDS_MAX)) ?? LIFETIME_SECONDS
     const forPeer = optional(fields, 'for', peer) ?? null
-    const grant = optional(fields, 'credits', credits) ?? 0n
+    const grant = optional(fields, 'credits', credits) ?? null
     return { invite: await app.invite({ forPeer, lifetimeMs: seconds * SECOND_MS, grant }), expires_seconds: seconds }
   })
 

@@ -2,7 +2,7 @@
 import type { PeerId } from '../../core/ids.ts'
 import type { AnswerRecord, Job } from '../../core/job/job.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
-import { isWorker, rankedFor } from '../../core/log/draw.ts'
+import { mayWork, rankedFor } from '../../core/log/draw.ts'
 import { drawSource, epochOfJob } from '../../core/log/epochs.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import type { LoggedJob, LogState } from '../../core/log/state.ts'
@@ -22,7 +22,7 @@ export function explanationOf(job: Job, { genesis }: LogState, roster: RosterSna
   const ranked = rankedFor({ genesis, beacon }, roster, job.intent, holdHash)
   const answers = new Map(job.answers.map((answer) => [answer.peer, answer]))
   const workers = 'assignment' in job && job.assignment.length > 0 ? assignmentOf(job.assignment).workers : []
-  const rows = rank(key, roster.members.filter(isWorker)).map((member): Ranked => {
+  const rows = rank(key, roster.members.filter(mayWork(genesis))).map((member): Ranked => {
     const score = scoreText(key, member)
     const place = workers.indexOf(member.peer)
     const answer = answers.get(member.peer)
@@ -45,7 +45,7 @@ export function loggedExplanation(job: LoggedJob, state: LogState, roster: Roste
   const { id, holdHash, workers } = job
   const key = rendezvousKey(beacon, holdHash)
   const ranked = rankedFor(drawSource(state, job), roster, intentOf(job), holdHash)
-  const rows = rank(key, roster.members.filter(isWorker)).map((member): Ranked => {
+  const rows = rank(key, roster.members.filter(mayWork(state.genesis))).map((member): Ranked => {
     const place = workers.indexOf(member.peer)
     const { peer, weight } = member
     const why = reasonOf(member, place, undefined, ranked, workers.length)
@@ -63,7 +63,8 @@ export function loggedExplanation(job: LoggedJob, state: LogState, roster: Roste
   return { id, epoch, rosterRoot, beacon, holdHash, ranked: rows, matches }
 }
 
-function scoreText(key: Uint8Array, { peer, weight }: Member): string {
+/** 64 bits in hexadecimal. */
+export function scoreText(key: Uint8Array, { peer, weight }: Member): string {
   const { hi, lo } = rendezvousScore(key, peer, weight)
   return [hi, lo].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('')
 }

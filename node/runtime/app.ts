@@ -203,8 +203,8 @@ export type InviteTerms = {
   /** The only peer that may use it; null: whoever comes first. */
   readonly forPeer: PeerId | null
   readonly lifetimeMs: number
-  /** Micro-credits that its user starts with. */
-  readonly grant: bigint
+  /** Micro-credits that its user starts with; null: as many as are usual, where there is a mint key to make them. */
+  readonly grant: bigint | null
 }
 
 export type PeerView = {

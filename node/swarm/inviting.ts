@@ -9,6 +9,8 @@ import type { Network } from './networked.ts'
 import { ticketText } from './ticket.ts'
 
 const ID_BYTES = 16
+/** 100 credits. */
+const USUAL_MICRO = 100_000_000n
 
 /**
  * @returns one line for the newcomer
@@ -32,10 +34,11 @@ export function invite(
   const issuer = [keys.mint, keys.node].find(({ peer }) => mayInvite(state, peer))
   if (issuer === undefined)
     throw new FabricError('CF_MESH_INVITE_REFUSED', { reason: 'neither_validator_nor_mint_key' })
-  if (grant > 0n && !state.genesis.mintKeys.includes(issuer.peer))
-    throw new FabricError('CF_MESH_INVITE_REFUSED', { reason: 'no_mint_key' })
+  const mints = state.genesis.mintKeys.includes(issuer.peer)
+  const granted = grant ?? (mints ? USUAL_MICRO : 0n)
+  if (granted > 0n && !mints) throw new FabricError('CF_MESH_INVITE_REFUSED', { reason: 'no_mint_key' })
   const expiresMs = BigInt(clock.nowMs() + lifetimeMs)
-  const sealed = sealInvite(state.swarmId, { id: random.bytes(ID_BYTES), expiresMs, forPeer, grant }, issuer)
+  const sealed = sealInvite(state.swarmId, { id: random.bytes(ID_BYTES), expiresMs, forPeer, grant: granted }, issuer)
   const door = { swarm: state.swarmId, door: keys.node.peer, addresses: [...addresses] }
   return ticketText({ ...door, invite: sealed, swarmKey: swarmKey ?? new Uint8Array() })
 }

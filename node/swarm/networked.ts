@@ -6,9 +6,11 @@ import type { KeyPair } from '../../core/identity/keys.ts'
 import type { PeerId } from '../../core/ids.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
 import { isAdmitted } from '../../core/log/standing.ts'
+import { sharedFiles } from '../../models/shared-files.ts'
 import { rankedNatively } from '../../native/index.ts'
 import { createLogAccess, logHolders, type SwarmLogAccess } from '../jobs/log-access.ts'
 import { createLogService } from '../jobs/log-service.ts'
+import { createModelShare } from '../jobs/model-share.ts'
 import { createRosters, followRosters } from '../jobs/rosters.ts'
 import { Sweeper } from '../jobs/sweeper.ts'
 import { createTlsTransport, type TlsTransport } from '../mesh/tls/transport.ts'
@@ -36,7 +38,12 @@ export type NetworkOptions = {
   readonly behindNat: boolean
   /** Endpoints of etcd, for a validator of a swarm whose log is there. */
   readonly etcd: readonly string[]
-  readonly paths: { readonly genesis: string; readonly peers: string; readonly swarmKey: string }
+  readonly paths: {
+    readonly genesis: string
+    readonly peers: string
+    readonly swarmKey: string
+    readonly models: string
+  }
 }
 export type NetworkPorts = {
   readonly clock: Clock
@@ -100,13 +107,15 @@ export async function openNetwork(
     const service = createLogService({}, { transport, clock: ports.clock, ledger, log, isMember })
     undo.push(async () => service.close())
   }
+  createModelShare({}, { transport, clock: ports.clock, isMember, files: () => sharedFiles(options.paths.models) })
   welcomeNewcomers({ transport, ledger, state: () => ledger.state })
   if (ticket !== undefined) await admitted(ledger, keys.node.peer, ports.clock, signal)
   const peers = (): readonly PeerId[] => [...ledger.state.validators.keys, ...directory.hinted]
   const rosters = createRosters({ genesis: joined, store: ports.store, transport, peers, ranked: rankedNatively })
   followRosters(rosters, { state: () => ledger.state, clock: ports.clock }, signal).catch(ports.fatal)
   const addresses = (): readonly string[] => addressesOf(options, transport)
-  return { genesis: joined, ledger, log, rosters, transport, directory, isValidator, addresses }
+  const source = { name: logName(joined, log), read: log.read.bind(log) }
+  return { genesis: joined, ledger, log: source, rosters, transport, directory, isValidator, addresses }
 }
 
 async function openTransport(
@@ -115,10 +124,9 @@ async function openTransport(
   directory: PeerDirectory,
   ticket: Ticket | undefined,
 ): Promise<TlsTransport> {
-  if (ticket !== undefined && ticket.swarmKey.length > 0) await saveSwarmKey(paths.swarmKey, ticket.swarmKey)
-  const swarmKey = (await readSwarmKey(paths.swarmKey)) ?? null
+  const swarmKey = ticket === undefined ? await readSwarmKey(paths.swarmKey) : keyOf(ticket)
   return createTlsTransport(
-    { listen: behindNat ? null : listen, swarmKey, openTypes: OPEN_TYPES.slice(), behindNat },
+    { listen: behindNat ? null : listen, swarmKey: swarmKey ?? null, openTypes: OPEN_TYPES.slice(), behindNat },
     { key: keys.node, clock, random, directory, onBug: fatal, onReject, gateways },
   )
 }
@@ -132,8 +140,16 @@ async function enter(
 ): Promise<Genesis> {
   const genesis = await fetchGenesis(transport, ticket, signal)
   await joinSwarm(transport, ticket, keys, genesis, signal)
+  // Not before: a home that was not let in must not keep what would make its next swarm a private one.
+  const swarmKey = keyOf(ticket)
+  if (swarmKey !== undefined) await saveSwarmKey(paths.swarmKey, swarmKey)
   await saveGenesis(paths.genesis, genesis)
   return genesis
+}
+
+/** @returns undefined for an invite to a public swarm */
+function keyOf({ swarmKey }: Ticket): Uint8Array | undefined {
+  return swarmKey.length > 0 ? swarmKey : undefined
 }
 
 /** Whom to ask about the log: who holds it first. A validator asks nobody but those, or two would ask each other. */
@@ -174,6 +190,12 @@ async function openLedger(
   if (isEtcd) ledger.follow(signal).catch(fatal)
   new Sweeper({}, { ledger, store, clock }).run(signal).catch(fatal)
   return { ledger, log }
+}
+
+/** Of a log that is read through others, what the genesis says of it. */
+function logName({ log: kind, validators }: Genesis, log: RegionLog | SwarmLogAccess): string {
+  if (log.name !== 'swarm') return log.name
+  return kind === 'sqlite' ? `sqlite@${validators[0] ?? 'nobody'}` : 'etcd'
 }
 
 /** The newcomer's own copy of the log says that it is in. */

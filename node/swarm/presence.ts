@@ -2,8 +2,8 @@
 import { FabricError } from '../../core/errors.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import { isAdmitted } from '../../core/log/standing.ts'
-import type { Evidence } from '../../core/quorum/evidence.ts'
 import { EpochDriver } from '../jobs/epochs.ts'
+import type { VoteWatch } from '../jobs/tallies.ts'
 import { createMembership } from '../mesh/membership.ts'
 import type { Membership } from '../runtime/mesh.ts'
 import type { Clock, Ledger, Random, Store } from '../runtime/ports.ts'
@@ -11,7 +11,7 @@ import { errorFields, type Logger } from '../runtime/telemetry.ts'
 import type { Network } from './networked.ts'
 import type { SelfDescription } from './self-record.ts'
 
-export type PresencePorts = {
+export type PresencePorts = VoteWatch & {
   readonly key: KeyPair
   readonly clock: Clock
   readonly random: Random
@@ -19,7 +19,6 @@ export type PresencePorts = {
   readonly store: Store
   readonly ledger: Pick<Ledger, 'append'>
   readonly self: SelfDescription
-  readonly onEvidence: (evidence: Evidence) => void
   readonly fatal: (error: unknown) => void
   readonly undo: (() => Promise<void>)[]
   readonly signal: AbortSignal
@@ -46,8 +45,7 @@ export function becomePresent(network: Network, ports: PresencePorts): Membershi
   self.run(membership, clock, signal).catch(fatal)
   keepKnown(network, membership, ports).catch(fatal)
   if (!network.isValidator || network.genesis.policy.epochMs === 0) return membership
-  const { store, ledger, onEvidence } = ports
-  const driver = new EpochDriver({}, { key, transport, store, clock, state, membership, ledger, rosters, onEvidence })
+  const driver = new EpochDriver({}, { ...ports, transport, state, membership, rosters })
   driver.run(signal).catch(fatal)
   return membership
 }

@@ -1,6 +1,6 @@
 /** The swarm as `peers` and `status` show it. */
 import type { Digest, PeerId } from '../../core/ids.ts'
-import { isWorker } from '../../core/log/draw.ts'
+import { mayWork, offersWork } from '../../core/log/draw.ts'
 import type { LogState } from '../../core/log/state.ts'
 import { LOAD_STEPS } from '../../core/roster/record.ts'
 import { type Member, ROLE, type RosterSnapshot } from '../../core/roster/roster.ts'
@@ -39,7 +39,7 @@ export function swarmPeers({ self, state, roster, sights, nameOf }: PeerFacts): 
       load: record === undefined ? null : record.load / LOAD_STEPS,
       slots: record?.slots ?? null,
       tokensPerSecond: Math.max(0, ...(record?.models ?? []).map(({ tokensPerSecond }) => tokensPerSecond)),
-      ineligible: whyNot(sight, member, state.epoch),
+      ineligible: whyNot(sight, member, state),
     }
   })
 }
@@ -67,12 +67,13 @@ function rolesIn(roles: number): readonly string[] {
 }
 
 /** @returns null for a peer that may be drawn */
-function whyNot(sight: PeerSight | undefined, member: Member | undefined, epoch: bigint): string | null {
+function whyNot(sight: PeerSight | undefined, member: Member | undefined, { epoch, genesis }: LogState): string | null {
   if (sight === undefined) return 'it has not been seen since this node started'
   if (sight.state === 'dead' || sight.state === 'left')
     return sight.state === 'dead' ? 'it does not answer' : 'it has left'
   if (member === undefined) return `it is not in the roster of epoch ${epoch}; the next one will have it`
-  if (!isWorker(member)) return 'it does not offer to work'
+  if (!offersWork(member)) return 'it does not offer to work'
+  if (!mayWork(genesis)(member)) return 'too few validators could judge its work: it or its owner is one of them'
   return sight.record.models.length === 0 ? 'it holds no model' : null
 }
 
