@@ -4,6 +4,7 @@ import { embeddings } from './embeddings.ts'
 import { envelopeBench } from './envelope.ts'
 import { etcdBench } from './etcd.ts'
 import { firstAnswer } from './first-answer.ts'
+import { gossipBench } from './gossip.ts'
 import { ledgerBench } from './ledger.ts'
 import { meshBench } from './mesh.ts'
 import { receiptsBench } from './receipts.ts'
@@ -11,6 +12,7 @@ import { rendezvous } from './rendezvous.ts'
 import { print, type Result, save } from './report.ts'
 import { sim } from './sim.ts'
 import { sseBench } from './sse.ts'
+import { swarmBench } from './swarm.ts'
 import { wholePath } from './whole-path.ts'
 
 const BENCHES: Readonly<Record<string, { readonly runs: number; readonly run: (runs: number) => Promise<Result> }>> = {
@@ -18,12 +20,14 @@ const BENCHES: Readonly<Record<string, { readonly runs: number; readonly run: (r
   envelope: { runs: 15, run: envelopeBench },
   etcd: { runs: 9, run: etcdBench },
   'first-answer': { runs: 3, run: firstAnswer },
+  gossip: { runs: 5, run: gossipBench },
   ledger: { runs: 15, run: ledgerBench },
   mesh: { runs: 9, run: meshBench },
   receipts: { runs: 15, run: receiptsBench },
   rendezvous: { runs: 15, run: rendezvous },
   sim: { runs: 1, run: sim },
   sse: { runs: 7, run: sseBench },
+  swarm: { runs: 20, run: swarmBench },
   'whole-path': { runs: 40, run: wholePath },
 }
 

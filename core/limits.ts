@@ -25,6 +25,8 @@ export const LIMITS = {
   spareCountMax: 3,
   rendezvousWeightMax: 64,
   attemptCountMax: 3,
+  /** Each replica of each attempt may be heard once. */
+  segmentCountMax: 15,
   maxTokensMax: 131_072,
   promptTokensMax: 131_072,
   /** A prompt given as token ids. */

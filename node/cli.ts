@@ -198,6 +198,9 @@ function addReceipt(receipt: Command, run: Run): void {
     .description('check a receipt file: exit status 0 valid, 65 invalid, 3 unknown root, 66 unreadable')
     .argument('<file>')
     .addOption(repeatable('--root <id-or-file>', 'a swarm id or genesis file to trust, repeatable'))
+    .addOption(
+      repeatable('--roster <file>', 'computes the draw again, from a roster that `cfab-node roster` saved; repeatable'),
+    )
     .option('--home <folder>', 'node folder whose trust store counts')
     .option('--json', 'as JSON')
     .action((file: string, flags: NodeFlags & VerifyOptions) =>

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { FabricError } from '../core/errors.ts'
 import type { KeyPair } from '../core/identity/keys.ts'
-import type { Digest } from '../core/ids.ts'
+import { type Digest, parsePeerId } from '../core/ids.ts'
 import type { Genesis } from '../core/log/genesis.ts'
 import type { Config } from './config.ts'
 import type { ControlPorts } from './control/context.ts'
@@ -11,7 +11,7 @@ import { loadOrCreateSecret } from './control/secret.ts'
 import { type Control, startControl } from './control/server.ts'
 import { nodeGauges, RejectCounts } from './gauges.ts'
 import { Coordinator } from './jobs/coordinator.ts'
-import { evidenceReporter } from './jobs/evidence.ts'
+import { EvidenceDesk } from './jobs/evidence.ts'
 import type { ModelPool } from './jobs/pool/model-pool.ts'
 import { Preparations } from './jobs/prepare.ts'
 import { ValidatorRole } from './jobs/validator.ts'
@@ -32,7 +32,9 @@ import { createKeyStore } from './stores/keystore.ts'
 import { createStore } from './stores/store.ts'
 import { type LocalKeys, loadGenesis, loadKeys, readGenesis } from './swarm/genesis.ts'
 import { type LocalPorts, openLocal } from './swarm/local.ts'
+import { pullFromMembers } from './swarm/model-source.ts'
 import { type Network, type NetworkOptions, openNetwork, type SwarmParts } from './swarm/networked.ts'
+import { penaltyOf } from './swarm/penalties.ts'
 import { becomePresent } from './swarm/presence.ts'
 import { gatewayCandidates, SelfDescription } from './swarm/self-record.ts'
 import { parseTicket, type Ticket } from './swarm/ticket.ts'
@@ -86,8 +88,10 @@ export async function startDaemon(config: Config, log: Logger, taps: Taps = NO_T
 }
 
 async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Promise<void>)[]): Promise<string> {
-  const entries = await startEntries(config)
   const { paths } = config
+  const onEvent = (): void => {}
+  await pullFromMembers(config.model, paths, { clock, random, onEvent }, new AbortController().signal)
+  const entries = await startEntries(config)
   // First of all: the lock on the home folder.
   const database = Database.open({ path: paths.database })
   undo.push(() => database.close())
@@ -122,7 +126,14 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
     ...{ network: swarm.network, membership: () => swarm.membership, simulator, log: swarm.log, version },
     swarmKeyFile: paths.swarmKey,
   })
-  const gauges = nodeGauges({ user: keys.user.peer, state: () => ledger.state, coordinator, pool, rejects })
+  const gauges = nodeGauges({
+    user: keys.user.peer,
+    state: () => ledger.state,
+    coordinator,
+    pool,
+    rejects,
+    mesh: swarm.network?.transport,
+  })
   const control = await serve(config, { app: service, node: gauges, usage: createKeyUsage(database), log })
   undo.push(async () => {
     service.stopping()
@@ -193,17 +204,23 @@ function takeRoles(node: Node): Coordinator {
   const misbehaved = (peer: string, reason: string): void => {
     rejects.count(reason)
     log.warn('peer_misbehaved', { peer, reason })
+    const [known, penalty] = [parsePeerId(peer), penaltyOf(reason)]
+    if (known !== undefined && penalty !== undefined) network?.transport.penalise(known, penalty)
   }
-  const onEvidence = evidenceReporter({ ledger: writer, misbehaved, fatal })
+  const desk = new EvidenceDesk({ transport, ledger: writer, state: () => ledger.state, misbehaved, fatal, signal })
+  const watch = { onEvidence: desk.report, onVote: desk.see, onSplit: desk.share }
   if (network !== undefined) {
+    if (network.isValidator) desk.serve()
+    const stopWatching = ledger.onApplied((applied) => desk.logged(applied))
+    undo.push(async () => stopWatching())
     const self = selfOf(node, network)
-    swarm.membership = becomePresent(network, { ...node, key: keys.node, ledger: writer, self, onEvidence })
+    swarm.membership = becomePresent(network, { ...node, key: keys.node, ledger: writer, self, ...watch })
   }
   const coordinator = new Coordinator(
     { ...NODE_LIMITS, jobCountMax: config.openJobs },
     {
       ...common,
-      ...{ key: keys.node, transport, ledger: writer, fatal, misbehaved, onEvidence },
+      ...{ key: keys.node, transport, ledger: writer, fatal, misbehaved, ...watch },
       ...{ engage: (digest) => pool.engage(digest), summon: (digest) => summon(pool, digest, signal) },
     },
   )

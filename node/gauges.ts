@@ -4,6 +4,7 @@ import { type LogState, nonceKey } from '../core/log/state.ts'
 import type { Coordinator } from './jobs/coordinator.ts'
 import type { ModelPool } from './jobs/pool/model-pool.ts'
 import type { NodeGauges } from './runtime/access.ts'
+import type { MeshLoad } from './runtime/mesh.ts'
 
 export type GaugePorts = {
   readonly user: PeerId
@@ -11,6 +12,8 @@ export type GaugePorts = {
   readonly coordinator: Pick<Coordinator, 'openCount'>
   readonly pool: ModelPool
   readonly rejects: RejectCounts
+  /** Undefined in a swarm of one machine. */
+  readonly mesh: { load(): MeshLoad } | undefined
 }
 
 /** Reasons that are counted apart; they are words of the code, and this holds even if one day they are not. */
@@ -30,7 +33,7 @@ export class RejectCounts {
   }
 }
 
-export function nodeGauges({ user, state, coordinator, pool, rejects }: GaugePorts): NodeGauges {
+export function nodeGauges({ user, state, coordinator, pool, rejects, mesh }: GaugePorts): NodeGauges {
   return {
     openJobs: () => coordinator.openCount,
     jobOfNonce: (nonce) => state().nonces.get(nonceKey(user, nonce)),
@@ -40,5 +43,6 @@ export function nodeGauges({ user, state, coordinator, pool, rejects }: GaugePor
     }),
     engines: () => pool.readings(),
     rejects: () => rejects.all,
+    mesh: () => mesh?.load(),
   }
 }

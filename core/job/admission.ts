@@ -33,11 +33,14 @@ export function admitJob(input: AdmissionInput): AdmittedJob {
     },
     attempt: 0,
     timing: {
+      // On one machine there is nobody else to draw.
+      attemptsMax: genesis.local ? 1 : policy.attemptsMax,
       answerMs: policy.answerMs,
       commitMs: policy.commitMs,
       revealMs: policy.revealMs,
       validators: state.validators.keys,
     },
     answers: [],
+    earlier: null,
   }
 }

@@ -72,10 +72,21 @@ type Base = {
   readonly attempt: number
   readonly timing: Timing
   readonly answers: readonly AnswerRecord[]
+  readonly earlier: Earlier | null
 }
 
-/** Milliseconds that the swarm's genesis allows for each step. */
+/** The last attempt that worked and came to nothing: what the log, and so a receipt, says of the job until a later one is logged. */
+export type Earlier = {
+  readonly attempt: number
+  readonly answers: readonly AnswerRecord[]
+  readonly assignment: Uint8Array
+  readonly certificate: CompactCertificate
+  readonly replicas: readonly Replica[]
+}
+
+/** Milliseconds that the swarm's genesis allows for each step, and how often a job may be drawn. */
 export type Timing = {
+  readonly attemptsMax: number
   readonly answerMs: number
   readonly commitMs: number
   readonly revealMs: number
@@ -157,7 +168,13 @@ export type JobEvent =
   | { readonly type: 'assignment-logged' }
   | { readonly type: 'streaming'; readonly replica: number }
   | { readonly type: 'committed'; readonly replica: number; readonly commitment: Uint8Array }
-  | { readonly type: 'lost'; readonly replica: number; readonly reason: string }
+  | {
+      readonly type: 'lost'
+      readonly replica: number
+      readonly reason: string
+      /** The client has read tokens of it that no other replica goes on from: only another attempt can. */
+      readonly stranded?: boolean
+    }
   | { readonly type: 'delivered'; readonly delivery: Uint8Array }
   | { readonly type: 'revealed'; readonly replica: number; readonly reveal: Uint8Array }
   | { readonly type: 'audited'; readonly audits: readonly Certified[] }
@@ -190,7 +207,7 @@ export type Effect =
   | { readonly type: 'log-settlement' }
   | { readonly type: 'expire' }
 
-/** Names an effect within its job: the driver runs one of each at a time. */
+/** Names an effect within one attempt of its job: the driver runs one of each at a time. */
 export function effectKey(effect: Effect): string {
   if (effect.type === 'offer') return `offer/${effect.peer}`
   return 'replica' in effect ? `${effect.type}/${effect.replica}` : effect.type

@@ -70,7 +70,7 @@ export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Val
   const assignment = decoded.value
   const job = state.jobs.get(assignment.jobId as JobId)
   if (job === undefined) return ignore('unknown_parent')
-  if (job.phase !== 'held') return ignore('stale')
+  if (!isNextAttempt(state, job, assignment.attempt)) return ignore('stale')
   const intent = intentOf(job)
   const facts = bench.facts(intent.modelDigest)
   if (facts?.megaParams !== intent.modelMegaParams || !isModelFor(intent, facts))
@@ -82,7 +82,7 @@ export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Val
     assignment.rosterRoot === rosterRoot &&
     roster.root === rosterRoot &&
     assignment.holdHash === job.holdHash
-  if (!same || assignment.attempt !== 0) return reject('proposal_mismatch', 'draw')
+  if (!same) return reject('proposal_mismatch', 'draw')
   const late =
     assignment.revealByMs <= assignment.commitByMs ||
     assignment.revealByMs > job.deadlineMs ||
@@ -99,11 +99,23 @@ export function judgeAssignment(bench: Bench, proposal: AssignmentProposal): Val
   return accept(
     statementOf(state, 'assignment', {
       subject: job.id,
-      attempt: 0,
+      attempt: assignment.attempt,
       index: 0,
       digest: bodyDigest('assignment', state.swarmId, proposal.assignment),
     }),
   )
+}
+
+/**
+ * Whether the log would take an assignment of this attempt: a later one replaces an earlier one until a finding of that is certified.
+ *
+ * Why a validator need not know why an attempt failed: it votes once on each, the log orders them, and only workers of the one that
+ * the log has last are paid.
+ */
+function isNextAttempt({ genesis }: LogState, job: LoggedJob, attempt: number): boolean {
+  if (attempt >= genesis.policy.attemptsMax) return false
+  if (job.phase === 'held') return true
+  return job.phase === 'assigned' && job.findings.length === 0 && attempt > job.attempt
 }
 
 function openAnswers(

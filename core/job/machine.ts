@@ -13,11 +13,13 @@ import type {
   AnswerRecord,
   Certified,
   CommittedJob,
+  Earlier,
   ExecutingJob,
   FailedJob,
   FailureReason,
   Job,
   JobEvent,
+  ProposedJob,
   Replica,
 } from './job.ts'
 import { NEXT_PHASE } from './phases.ts'
@@ -25,8 +27,9 @@ import { NEXT_PHASE } from './phases.ts'
 /** @returns the same object when the event changes nothing */
 export function step(job: Job, event: JobEvent): Job {
   const next = apply(job, event)
+  const isAgain = next.phase === 'admitted' && next.attempt === job.attempt + 1
   invariant(
-    next.phase === job.phase || next.phase === 'failed' || next.phase === NEXT_PHASE[job.phase][event.type],
+    isAgain || next.phase === job.phase || next.phase === 'failed' || next.phase === NEXT_PHASE[job.phase][event.type],
     `phase ${job.phase} may not become ${next.phase} by ${event.type}`,
   )
   return next
@@ -89,12 +92,13 @@ function propose(job: AdmittedJob, nowMs: number): Job {
     if (answer.answer === 'accept') workers.push(peer)
     if (workers.length === job.intent.replicas) break
   }
-  if (workers.length < job.intent.replicas) return fail(job, 'no_workers')
+  if (workers.length < job.intent.replicas) return again(job, 'no_workers')
   const envelopes = heard.map((answer) => answer.envelope).filter((envelope) => envelope.length > 0)
   // Answers that come late leave less time to work: validators refuse an assignment that outlives its hold.
   const latestMs = job.hold.deadlineMs - BigInt(job.timing.revealMs)
   const wishedMs = BigInt(nowMs + job.timing.commitMs)
   const commitByMs = wishedMs < latestMs ? wishedMs : latestMs
+  if (commitByMs <= BigInt(nowMs)) return fail(job, job.earlier === null ? 'no_workers' : 'all_replicas_lost')
   const assignment = assignmentCodec.encode({
     jobId: job.id,
     attempt: job.attempt,
@@ -119,7 +123,7 @@ function startReplicas(job: Job & { phase: 'assigned' }): Job {
 function stepExecuting(job: ExecutingJob, event: JobEvent): Job {
   switch (event.type) {
     case 'streaming':
-      return job.streamed === null && job.replicas[event.replica] ? { ...job, streamed: event.replica } : job
+      return heard(job, event.replica)
     case 'stopped':
       return job.stop.length === 0 ? { ...job, stop: event.stop } : job
     case 'delivered':
@@ -132,24 +136,35 @@ function stepExecuting(job: ExecutingJob, event: JobEvent): Job {
           commitment: event.commitment,
         })),
       )
-    case 'lost':
-      return closeExecution(
-        replace(job, event.replica, ['running'], (worker) => ({ state: 'lost', worker, reason: event.reason })),
-      )
+    case 'lost': {
+      const left = replace(job, event.replica, ['running'], (worker) => ({
+        state: 'lost',
+        worker,
+        reason: event.reason,
+      }))
+      return event.stranded === true && left !== job ? again(left, 'all_replicas_lost') : closeExecution(left)
+    }
     default:
       return job
   }
 }
 
+/** The client hears one replica until that one is lost. */
+function heard<T extends ExecutingJob | CommittedJob>(job: T, replica: number): T {
+  const isFree = job.streamed === null || job.replicas[job.streamed]?.state === 'lost'
+  return isFree && job.replicas[replica] !== undefined ? { ...job, streamed: replica } : job
+}
+
 /** Nobody reveals before everybody has committed or is out: an answer cannot be copied after it was seen. */
 function closeExecution(job: ExecutingJob): Job {
   if (job.replicas.some((replica) => replica.state === 'running')) return job
-  if (job.replicas.every((replica) => replica.state === 'lost')) return fail(job, 'all_replicas_lost')
+  if (job.replicas.every((replica) => replica.state === 'lost')) return again(job, 'all_replicas_lost')
   return { ...job, phase: 'committed' }
 }
 
 function stepCommitted(job: CommittedJob, event: JobEvent): Job {
   if (event.type === 'delivered') return { ...job, delivery: event.delivery }
+  if (event.type === 'streaming') return heard(job, event.replica)
   if (event.type === 'lost')
     return closeReveals(
       replace(job, event.replica, ['committed'], (worker) => ({ state: 'lost', worker, reason: event.reason })),
@@ -169,7 +184,7 @@ function stepCommitted(job: CommittedJob, event: JobEvent): Job {
 
 function closeReveals(job: CommittedJob): Job {
   if (job.replicas.some((replica) => replica.state === 'committed')) return job
-  if (job.replicas.every((replica) => replica.state === 'lost')) return fail(job, 'all_replicas_lost')
+  if (job.replicas.every((replica) => replica.state === 'lost')) return again(job, 'all_replicas_lost')
   return { ...job, phase: 'revealed' }
 }
 
@@ -198,6 +213,9 @@ function tick(job: Exclude<Job, { phase: 'settled' }>, nowMs: number): Job {
     return job.expired ? job : { ...job, expired: true }
   }
   const now = BigInt(nowMs)
+  // Nobody's answer can change it.
+  if (job.phase === 'admitted' && job.draw.ranked.length < job.intent.replicas) return fail(job, 'no_workers')
+  if (job.phase === 'proposed') return now >= votedByMs(job) && isLeft(job) ? again(job, 'no_workers') : job
   if (job.phase === 'executing' && now >= assignmentOf(job.assignment).commitByMs) {
     return closeExecution({ ...job, replicas: loseAll(job.replicas, 'running', 'commit_deadline') })
   }
@@ -205,6 +223,48 @@ function tick(job: Exclude<Job, { phase: 'settled' }>, nowMs: number): Job {
     return closeReveals({ ...job, replicas: loseAll(job.replicas, 'committed', 'reveal_deadline') })
   }
   return job
+}
+
+/** Answers that a vote may take, in `answerMs` each: a quorum that is there has voted long before. */
+const VOTE_ANSWERS = 4
+
+/** After this the votes may be split between two proposals, of which neither will win: the next attempt is another subject. */
+function votedByMs({ assignment, timing }: Job & { phase: 'proposed' }): bigint {
+  const { commitByMs } = assignmentOf(assignment)
+  const proposedMs = commitByMs - BigInt(timing.commitMs)
+  const dueMs = proposedMs + BigInt(VOTE_ANSWERS * timing.answerMs)
+  return dueMs < commitByMs ? dueMs : commitByMs
+}
+
+function isLeft({ attempt, timing }: Job): boolean {
+  return attempt + 1 < timing.attemptsMax
+}
+
+/**
+ * The next attempt: everybody is asked again, but for the workers that were just lost. Those count as silent while there are enough
+ * others, as anybody may see from the answers: who gave none is not among the workers.
+ */
+function again(job: AdmittedJob | ProposedJob | ExecutingJob | CommittedJob, reason: FailureReason): Job {
+  if (!isLeft(job) || ('stop' in job && job.stop.length > 0)) return fail(job, reason)
+  const { id, swarmId, user, intent, intentEnvelope, hold, draw, attempt, timing } = job
+  const lost = 'replicas' in job ? job.replicas.filter(({ state }) => state === 'lost') : []
+  const others = draw.ranked.length - lost.length
+  const answers = lost.map(
+    ({ worker }): AnswerRecord => ({ peer: worker, answer: 'silent', envelope: new Uint8Array() }),
+  )
+  return {
+    ...{ id, swarmId, user, intent, intentEnvelope, hold, draw, timing },
+    phase: 'admitted',
+    attempt: attempt + 1,
+    answers: others < intent.replicas ? [] : answers,
+    earlier: earlierOf(job),
+  }
+}
+
+function earlierOf(job: AdmittedJob | ProposedJob | ExecutingJob | CommittedJob): Earlier | null {
+  if (!('replicas' in job)) return job.earlier
+  const { attempt, answers, assignment, certificate, replicas } = job
+  return { attempt, answers, assignment, certificate, replicas }
 }
 
 function loseAll(replicas: readonly Replica[], state: Replica['state'], reason: string): readonly Replica[] {
@@ -244,9 +304,17 @@ function fail(job: Exclude<Job, { phase: 'settled' }>, reason: FailureReason): F
 function failedShape(
   job: Exclude<Job, { phase: 'settled' }>,
 ): Omit<FailedJob, 'phase' | 'reason' | 'settlement' | 'expired'> {
-  const { id, swarmId, user, intent, intentEnvelope, hold, draw, attempt, timing, answers } = job
+  const { id, swarmId, user, intent, intentEnvelope, hold, draw, timing } = job
+  const base = { id, swarmId, user, intent, intentEnvelope, hold, draw, timing, earlier: null }
+  // The log knows nothing of an attempt that was not assigned.
+  const { attempt, answers } = job
+  if (!('certificate' in job)) {
+    const nothing = { attempt: 0, answers, assignment: new Uint8Array(), certificate: null, replicas: [] }
+    return { ...base, ...(job.earlier ?? nothing), findings: [], chosen: null, delivery: new Uint8Array() }
+  }
   return {
-    ...{ id, swarmId, user, intent, intentEnvelope, hold, draw, attempt, timing, answers },
+    ...base,
+    ...{ attempt, answers },
     // Without its certificate an assignment proves nothing, so a receipt leaves it out.
     assignment: 'certificate' in job && job.certificate !== null ? job.assignment : new Uint8Array(),
     certificate: 'certificate' in job ? job.certificate : null,

@@ -27,7 +27,8 @@ const QUIET: Row = {
 
 /**
  * Where an event may take a job when its own conditions hold too (all replicas in, deadline passed). Every row may also end in
- * `failed`, the one side door; `settlement-logged` settles from anywhere, because the log has the last word.
+ * `failed`, the one side door; `settlement-logged` settles from anywhere, because the log has the last word. An attempt that comes to
+ * nothing before the verdict may make room for the next one, which begins at the top as `admitted`.
  */
 export const NEXT_PHASE: Record<Phase, Row> = {
   admitted: { ...QUIET, answered: 'proposed', silent: 'proposed', cancel: 'failed' },

@@ -44,6 +44,9 @@ export const executeCodec = defineBody(
     payload: bytesMax(LIMITS.payloadBytesMax),
     /** 16 fresh bytes that the first chunk must echo. */
     nonce: bytesMax(16),
+    /** What the client has read of an earlier attempt, little-endian u32 ids and their text: the output goes on after it. */
+    prefixIds: bytesMax(LIMITS.outputIdsBytesMax),
+    prefixText: text(LIMITS.outputTextBytesMax),
   },
   LIMITS.envelopeBytesMax,
 )

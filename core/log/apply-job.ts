@@ -79,7 +79,7 @@ function holdFault(
   return quote(state.genesis.prices, intent).hold > intent.maxBudget ? refuse('budget_exceeded') : undefined
 }
 
-/** Gives a held job its workers; a later attempt replaces an earlier one and its findings. */
+/** Gives a held job its workers; a later attempt replaces an earlier one that nothing has been found about. */
 export const applyAssignment: Handler = (state, entry) => {
   const decoded = assignmentEntryCodec.decode(entry.body)
   if (decoded.action !== 'accept') return refuse('body_malformed')
@@ -120,6 +120,8 @@ function assignmentFault(state: LogState, job: LoggedJob, value: AssignmentEntry
   if (job.phase === 'settled') return refuse('job_phase')
   if (value.attempt >= state.genesis.policy.attemptsMax) return refuse('attempt_mismatch')
   if (job.phase === 'assigned' && value.attempt <= job.attempt) return refuse('attempt_mismatch')
+  // What is certified of an attempt is paid for: nobody takes it back by beginning another.
+  if (job.findings.length > 0) return refuse('job_phase')
   const { workers, commitByMs, revealByMs } = value
   const replicas = intentOf(job).replicas
   if (workers.length !== replicas || new Set(workers).size !== replicas) return refuse('assignment_mismatch')

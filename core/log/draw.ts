@@ -25,7 +25,18 @@ export function rankedFor(
     spares,
     caps: capsOf(genesis),
     eligible: mayWork(genesis),
+    ...(genesis.local ? {} : { preferred: judgesNobody }),
   })
+}
+
+/**
+ * Whoever does not vote is drawn first.
+ *
+ * Why: a validator abstains on what it computed, and with another one away the rest may be no quorum; its time is also what everybody's
+ * jobs wait for. A local swarm is one machine, where it makes no difference who works.
+ */
+function judgesNobody({ roles }: Member): boolean {
+  return (roles & ROLE.validator) === 0
 }
 
 /**

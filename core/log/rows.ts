@@ -1,4 +1,4 @@
-/** The state's rows as bytes, for whatever store keeps them; they are the node's own and never travel. */
+/** The state's rows as bytes, for whatever store keeps them and for certified snapshots: the same on every node. */
 import {
   type BodyOf,
   bytesMax,
@@ -29,7 +29,7 @@ import type { Standing } from './standing.ts'
 import type { KeyUse, LoggedJob, LogState, Scalars } from './state.ts'
 import { setScalars } from './state.ts'
 
-/** Both directions of one kind of row. Decoding asserts: what it reads, this node wrote. */
+/** Both directions of one kind of row. Decoding asserts: what it reads, this node wrote or a quorum certified. */
 export type RowCodec<V> = { encode(value: V): Uint8Array; decode(bytes: Uint8Array): V }
 
 const accountBody = defineBody(

@@ -7,8 +7,15 @@ import type { Word } from './word.ts'
 export type SwimEvent<W extends Word> =
   /** @param wallMs  for incarnations; `nowMs` only goes forward */
   | { readonly type: 'tick'; readonly nowMs: number; readonly wallMs: number }
-  /** From a ping or from its answer; `from` is authenticated by the transport, the words are verified and their peers admitted. */
-  | { readonly type: 'heard'; readonly from: PeerId; readonly gossip: Gossip<W>; readonly nowMs: number }
+  /** From a message or its answer; `from` is authenticated by the transport, the words are verified and their peers admitted. */
+  | {
+      readonly type: 'heard'
+      readonly from: PeerId
+      readonly gossip: Gossip<W>
+      readonly nowMs: number
+      /** It was asked for: what this node lacked others have, and need not hear from it. */
+      readonly isPulled?: boolean
+    }
   | {
       readonly type: 'acked'
       readonly probe: number

@@ -27,8 +27,8 @@ const VERSION_COUNT_MAX = 4_096
 export const SYNC_WORDS_BYTES_MAX = 65_536
 const GOSSIP_BYTES_MAX = 524_288
 
-const wire = {
-  words: list(
+const words = () =>
+  list(
     record({
       peer: peer(),
       incarnation: u64(),
@@ -37,19 +37,26 @@ const wire = {
       envelope: bytesMax(peerRecordCodec.bytesMax + ENVELOPE_OVERHEAD_BYTES),
     }),
     WORD_COUNT_MAX,
-  ),
-  accusations: list(record({ accused: peer(), incarnation: u64(), accuser: peer() }), ACCUSATION_COUNT_MAX),
-}
+  )
+const accusations = () => list(record({ accused: peer(), incarnation: u64(), accuser: peer() }), ACCUSATION_COUNT_MAX)
 
 /** `swim/ping` and its answer. */
-export const gossipCodec = defineBody('swim-gossip', wire, GOSSIP_BYTES_MAX)
+export const gossipCodec = defineBody('swim-gossip', { words: words(), accusations: accusations() }, GOSSIP_BYTES_MAX)
 export type WireGossip = BodyOf<typeof gossipCodec>
 
 /** `swim/ping-req` */
-export const helpCodec = defineBody('swim-help', { target: peer(), waitMs: u16(), ...wire }, GOSSIP_BYTES_MAX)
+export const helpCodec = defineBody(
+  'swim-help',
+  { target: peer(), waitMs: u16(), words: words(), accusations: accusations() },
+  GOSSIP_BYTES_MAX,
+)
 /** Its answer. */
 export const HELP_ANSWERS = ['reached', 'unreached'] as const
-export const helpAnswerCodec = defineBody('swim-help-answer', { answer: code(HELP_ANSWERS), ...wire }, GOSSIP_BYTES_MAX)
+export const helpAnswerCodec = defineBody(
+  'swim-help-answer',
+  { answer: code(HELP_ANSWERS), words: words(), accusations: accusations() },
+  GOSSIP_BYTES_MAX,
+)
 
 /** `swim/digest` */
 export const digestCodec = defineBody('swim-digest', { digest: bytes(DIGEST_BYTES) }, DIGEST_BYTES + 16)
@@ -64,17 +71,21 @@ export const versionsCodec = defineBody(
 )
 
 /** `swim/sync`: what the other lacks, and what it is asked for. Its answer is a gossip body. */
-export const syncCodec = defineBody('swim-sync', { wanted: list(peer(), VERSION_COUNT_MAX), ...wire }, GOSSIP_BYTES_MAX)
+export const syncCodec = defineBody(
+  'swim-sync',
+  { wanted: list(peer(), VERSION_COUNT_MAX), words: words(), accusations: accusations() },
+  GOSSIP_BYTES_MAX,
+)
 
 /** As much of it as a message holds. */
-export function toWire({ words, accusations }: Gossip<SealedWord>): WireGossip {
+export function toWire(gossip: Gossip<SealedWord>): WireGossip {
   return {
-    words: words.slice(0, WORD_COUNT_MAX).map(({ peer: about, incarnation, sequence, envelope }) => ({
+    words: gossip.words.slice(0, WORD_COUNT_MAX).map(({ peer: about, incarnation, sequence, envelope }) => ({
       peer: about,
       incarnation,
       sequence,
       envelope,
     })),
-    accusations: accusations.slice(0, ACCUSATION_COUNT_MAX),
+    accusations: gossip.accusations.slice(0, ACCUSATION_COUNT_MAX),
   }
 }

@@ -9,6 +9,8 @@ export type Gossip<W extends Word> = { readonly words: readonly W[]; readonly ac
 
 export const ACCUSATION_BYTES = 80
 
+export type TellCounts = { readonly accusation: number; readonly word: number }
+
 type Rumour<W extends Word> = { readonly about: W | Accusation; told: number }
 
 const isWord = <W extends Word>(about: W | Accusation): about is W => 'peer' in about
@@ -41,7 +43,7 @@ export class Rumours<W extends Word> {
   }
 
   /** What goes into the next message; whoever is told of itself first counts as told. */
-  take(bytesMax: number, tellMax: number, first?: Accusation): Gossip<W> {
+  take(bytesMax: number, tellMax: TellCounts, first?: Accusation): Gossip<W> {
     const words: W[] = []
     const accusations: Accusation[] = first === undefined ? [] : [first]
     let room = bytesMax - accusations.length * ACCUSATION_BYTES
@@ -54,7 +56,7 @@ export class Rumours<W extends Word> {
       if (isWord(about)) words.push(about)
       else accusations.push(about)
       rumour.told += 1
-      if (rumour.told >= tellMax) this.#rumours.delete(key)
+      if (rumour.told >= (isWord(about) ? tellMax.word : tellMax.accusation)) this.#rumours.delete(key)
     }
     return { words, accusations }
   }

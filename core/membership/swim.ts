@@ -10,9 +10,10 @@
 import type { PeerId } from '../ids.ts'
 import { isGoodbye, newer, type RecordVersion } from '../roster/record.ts'
 import { Chance } from './chance.ts'
+import { Doubts } from './doubts.ts'
 import type { SwimEffect, SwimEvent } from './effects.ts'
 import { Health } from './health.ts'
-import { retransmitCount, type SwimOptions, syncEveryMs } from './options.ts'
+import { type SwimOptions, syncEveryMs, tellCounts } from './options.ts'
 import { isOver, type Probe, Probes } from './probes.ts'
 import { type Accusation, type Gossip, Rumours } from './rumours.ts'
 import { SelfVersion } from './self.ts'
@@ -23,6 +24,7 @@ import type { Word } from './word.ts'
 /** Of those that hear of a suspicion, about this many look for themselves at once. */
 const WITNESS_COUNT = 12
 const URGENT_COUNT_MAX = 64
+const FORGET_MS = 60_000
 
 export class Swim<W extends Word> {
   readonly self: PeerId
@@ -34,6 +36,7 @@ export class Swim<W extends Word> {
   readonly #probes = new Probes()
   readonly #suspicions: Suspicions
   readonly #own: SelfVersion
+  readonly #doubts = new Doubts()
   readonly #urgent = new Set<PeerId>()
   #effects: SwimEffect<W>[] = []
   #tickMs: number
@@ -41,6 +44,7 @@ export class Swim<W extends Word> {
   #nextGossipMs: number
   #nextSyncMs: number
   #nextDeadPingMs: number
+  #nextForgetMs = 0
 
   /** @param seed  bytes that nobody else knows, four or more */
   constructor(self: PeerId, options: SwimOptions, seed: Uint8Array, nowMs: number) {
@@ -72,7 +76,7 @@ export class Swim<W extends Word> {
 
   step(event: SwimEvent<W>): readonly SwimEffect<W>[] {
     if (event.type === 'tick') this.#tick(event.nowMs, event.wallMs)
-    else if (event.type === 'heard') this.#hear(event.from, event.gossip, event.nowMs)
+    else if (event.type === 'heard') this.#hear(event.from, event.gossip, event.nowMs, event.isPulled === true)
     else if (event.type === 'acked') this.#acked(event.probe, event.peer, event.rttMs, event.nowMs)
     else if (event.type === 'failed') this.#failed(event.probe, event.nowMs)
     else if (event.type === 'helped') this.#helped(event.probe, event.answer, event.nowMs)
@@ -93,7 +97,7 @@ export class Swim<W extends Word> {
   /** What to tell a peer with the next message; first of all that it is held to be gone. */
   gossipFor(peer: PeerId): Gossip<W> {
     const { gossipBytesMax } = this.#options
-    return this.#rumours.take(gossipBytesMax, retransmitCount(this.table.thereCount), this.#accusationOf(peer))
+    return this.#rumours.take(gossipBytesMax, tellCounts(this.table.thereCount), this.#accusationOf(peer))
   }
 
   #accusationOf(accused: PeerId): Accusation | undefined {
@@ -109,6 +113,7 @@ export class Swim<W extends Word> {
     if (version !== undefined) this.#sign(version)
     for (const probe of this.#probes.all()) this.#advance(probe, nowMs)
     for (const [peer] of this.#suspicions.all()) this.#judge(peer, nowMs)
+    this.#doubts.fade(nowMs)
     this.#probeNext(nowMs)
     this.#gossip(nowMs)
     this.#sync(nowMs)
@@ -140,15 +145,15 @@ export class Swim<W extends Word> {
     this.#effects.push({ type: 'changed', peer })
   }
 
-  #hear(from: PeerId, { words, accusations }: Gossip<W>, nowMs: number): void {
-    for (const word of words) this.#learn(word, nowMs)
+  #hear(from: PeerId, { words, accusations }: Gossip<W>, nowMs: number, isPulled: boolean): void {
+    for (const word of words) this.#learn(word, nowMs, isPulled)
     for (const accusation of accusations) this.#accuse(accusation, nowMs)
     const answer = this.#own.answer(nowMs)
     if (answer !== undefined) this.#sign(answer)
     if (from !== this.self && this.table.get(from) === undefined) this.#effects.push({ type: 'sync', peer: from })
   }
 
-  #learn(word: W, nowMs: number): void {
+  #learn(word: W, nowMs: number, isPulled: boolean): void {
     const { peer } = word
     if (peer === this.self) {
       this.#own.outdone(word)
@@ -158,8 +163,9 @@ export class Swim<W extends Word> {
     if (known !== undefined && !newer(word, known.word)) return
     if (known === undefined && !this.#makeRoom()) return
     this.table.put(word, this.#stateAfter(word, known), nowMs)
-    if (!this.#isSuspected(word)) this.#suspicions.end(peer)
-    this.#rumours.addWord(word)
+    if (!this.#isSuspected(word)) this.#acquit(peer)
+    if (isPulled) this.#rumours.dropAccusations(peer)
+    else this.#rumours.addWord(word)
     this.#changed(peer)
   }
 
@@ -188,7 +194,7 @@ export class Swim<W extends Word> {
     const entry = this.table.get(accused)
     if (entry === undefined || !this.table.isThere(accused) || entry.word.incarnation !== incarnation) return
     const isOwn = accuser === this.self
-    if (!isOwn && !this.table.isThere(accuser)) return
+    if (!isOwn && (!this.table.isThere(accuser) || this.#doubts.isDoubted(accuser))) return
     const suspicion = this.#suspicions.get(accused) ?? this.#suspect(entry, nowMs)
     if (!this.#suspicions.addAccuser(suspicion, accuser)) return
     this.#rumours.addAccusation(accusation)
@@ -259,10 +265,19 @@ export class Swim<W extends Word> {
     if (probe !== undefined) this.#probes.end(probe)
     const entry = this.table.get(peer)
     if (entry?.state !== 'suspect') return
-    this.#suspicions.end(peer)
+    this.#acquit(peer)
     this.#rumours.dropAccusations(peer)
     this.table.put(entry.word, 'alive', nowMs)
     this.#changed(peer)
+  }
+
+  /** Ends a suspicion that was wrong. */
+  #acquit(peer: PeerId): void {
+    const suspicion = this.#suspicions.get(peer)
+    if (suspicion === undefined) return
+    this.#suspicions.end(peer)
+    suspicion.accusers.delete(this.self)
+    this.#doubts.add(suspicion.accusers)
   }
 
   #failed(id: number, nowMs: number): void {
@@ -333,12 +348,17 @@ export class Swim<W extends Word> {
 
   #pingDead(nowMs: number, wallMs: number): void {
     if (nowMs < this.#nextDeadPingMs) return
-    const { deadPingMs, recordTtlMs } = this.#options
-    this.#nextDeadPingMs = nowMs + deadPingMs
-    const oldest = BigInt(Math.max(0, Math.floor(wallMs - recordTtlMs)))
-    this.table.forget(({ word }) => word.incarnation < oldest)
+    this.#nextDeadPingMs = nowMs + this.#options.deadPingMs
     if (this.table.size === this.table.thereCount) return
+    if (nowMs >= this.#nextForgetMs) this.#forget(nowMs, wallMs)
     for (const peer of this.table.pick(1, ({ state }) => state === 'dead'))
       this.#effects.push({ type: 'gossip', peer, gossip: this.gossipFor(peer) })
+  }
+
+  /** Forgets the gone whose records nobody takes in any more. */
+  #forget(nowMs: number, wallMs: number): void {
+    this.#nextForgetMs = nowMs + FORGET_MS
+    const oldest = BigInt(Math.max(0, Math.floor(wallMs - this.#options.recordTtlMs)))
+    this.table.forget(({ word }) => word.incarnation < oldest)
   }
 }

@@ -94,8 +94,9 @@ function checkAnswers(
   const answers = new Map<PeerId, DrawAnswer>()
   for (const [place, envelope] of envelopes.entries()) {
     const opened = openAs(answerCodec, envelope, state.swarmId)
-    if (opened.action !== 'accept' || opened.value.value.jobId !== job.id)
-      return reject('signature_invalid', `assignment.answers[${place}]`)
+    const fits =
+      opened.action === 'accept' && opened.value.value.jobId === job.id && opened.value.value.attempt === job.attempt
+    if (!fits) return reject('signature_invalid', `assignment.answers[${place}]`)
     answers.set(opened.value.signer, opened.value.value.answer)
   }
   return accept(answers)

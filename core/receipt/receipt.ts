@@ -33,7 +33,7 @@ export const deliveryCodec = defineBody(
     attempt: u32(),
     assignmentHash: digest(),
     /** Which worker's tokens were delivered, in order; more than one when a stream moved to another replica. */
-    segments: list(record({ worker: peer(), tokenStart: u32(), tokenCount: u32() }), LIMITS.replicaCountMax),
+    segments: list(record({ worker: peer(), tokenStart: u32(), tokenCount: u32() }), LIMITS.segmentCountMax),
     chainHead: digest(),
     ackHead: digest(),
     ttftMs: u32(),

@@ -8,6 +8,7 @@ import { openAs } from '../identity/envelope.ts'
 import { type Digest, digestOf, type PeerId, type SwarmId } from '../ids.ts'
 import { CHOSEN_NONE, type SettlementBody, settlementCodec } from '../ledger/settlement.ts'
 import { LIMITS } from '../limits.ts'
+import { assignmentCodec } from '../log/assignment.ts'
 import { abstainersOf, statementOf } from '../log/authority.ts'
 import { entryCodec, entryHash } from '../log/entry.ts'
 import { parseGenesis } from '../log/genesis.ts'
@@ -278,7 +279,19 @@ function checkDelivery(
   if (opened.action !== 'accept') return opened
   const { value, signer } = opened.value
   const fits = signer === edge && value.jobId === job.id && value.assignmentHash === job.assignmentHash
-  return fits ? accept(value) : reject('signer_mismatch', 'execution.delivery')
+  if (!fits) return reject('signer_mismatch', 'execution.delivery')
+  return areJoined(value, job) ? accept(value) : reject('proposal_mismatch', 'execution.delivery.segments')
+}
+
+/** The client read one output, whoever said it: without gaps, and its end from a worker that committed to all of it. */
+function areJoined({ segments, attempt }: Delivery, job: LoggedJob): boolean {
+  let next = 0
+  for (const { tokenStart, tokenCount } of segments) {
+    if (tokenStart !== next) return false
+    next += tokenCount
+  }
+  const last = segments.at(-1)
+  return attempt === job.attempt && (last === undefined || job.workers.includes(last.worker))
 }
 
 function certified(
@@ -303,7 +316,7 @@ function loggedJob(state: LogState, intentBody: Uint8Array, user: PeerId, receip
     deadlineMs: timeMs + BigInt(state.genesis.policy.jobMs),
     ...{
       phase: 'assigned',
-      attempt: 0,
+      attempt: attemptOf(receipt),
       workers: [],
       assignmentHash: NO_DIGEST,
       findings: [],
@@ -312,6 +325,12 @@ function loggedJob(state: LogState, intentBody: Uint8Array, user: PeerId, receip
       epoch: receipt.epoch.number,
     },
   }
+}
+
+/** Of the assignment that the receipt shows: its certificate says that there was one. */
+function attemptOf({ assignment }: Receipt): number {
+  const decoded = assignmentCodec.decode(assignment.body)
+  return decoded.action === 'accept' ? decoded.value.attempt : 0
 }
 
 function isEdge({ members }: CheckedEpoch, peer: PeerId): boolean {

@@ -18,6 +18,8 @@ export type DrawInput = {
   readonly caps: Caps
   /** Depends on the log only, such as the member's roles: what is live acts through `busy` answers. */
   readonly eligible: (member: Member) => boolean
+  /** Ranked before all others that are eligible; absent: nobody is. */
+  readonly preferred?: (member: Member) => boolean
 }
 
 /** How many are ranked for one that is wanted; as much more each time that the caps leave too few. */
@@ -37,16 +39,25 @@ export function draw(input: DrawInput): readonly PeerId[] {
   const wanted = replicas + spares
   for (let count = AHEAD * wanted; ; count *= AHEAD) {
     const ranked = rankTop(key, members, count)
-    const drawn = firstWithinCaps(ranked, wanted, input)
-    if (drawn.length === wanted || ranked.length === members.length) return drawn
+    const whole = ranked.length === members.length
+    const drawn = firstWithinCaps(ranked, wanted, whole, input)
+    if (drawn.length === wanted || whole) return drawn
   }
 }
 
-function firstWithinCaps(ranked: readonly Member[], wanted: number, { caps, eligible }: DrawInput): readonly PeerId[] {
+/** @param whole  nobody comes after these: only then may others than the preferred be taken */
+function firstWithinCaps(
+  ranked: readonly Member[],
+  wanted: number,
+  whole: boolean,
+  { caps, eligible, preferred }: DrawInput,
+): readonly PeerId[] {
   const owners = new Map<Digest, number>()
   const blocks = new Map<number, number>()
   const drawn: PeerId[] = []
-  for (const member of ranked) {
+  const first = preferred === undefined ? ranked : ranked.filter(preferred)
+  const others = preferred === undefined || !whole ? [] : ranked.filter((member) => !preferred(member))
+  for (const member of [...first, ...others]) {
     if (drawn.length === wanted) break
     const { peer, owner, block } = member
     const [ofOwner, inBlock] = [owners.get(owner) ?? 0, blocks.get(block) ?? 0]

@@ -11,6 +11,7 @@ import { DOWNLOAD_LIMITS, type DownloadLimits, download, type PullClock, type Pu
 import type { FileKind } from './file-kind.ts'
 import { type Disk, makeFolder, onDisk, systemDisk } from './files.ts'
 import { PartFile } from './part.ts'
+import { fillFromPeers, type PeerFiles } from './peers.ts'
 import type { Environment, FileSource, Source } from './source.ts'
 import { errorCodes, openWeb } from './web.ts'
 
@@ -26,6 +27,8 @@ export type FetchPorts = {
   readonly clock: PullClock
   readonly onEvent: (event: PullEvent) => void
   readonly disk?: Disk
+  /** Other nodes that may hold the file: asked before the source, where the digest is known. */
+  readonly peers?: PeerFiles
 }
 export type Fetched = { readonly digest: string; readonly bytes: number; readonly trust: Manifest['trust'] }
 
@@ -118,12 +121,17 @@ async function fill(
   { source, wanted }: FileWish,
   part: PartFile,
   { env, folder, limits = DOWNLOAD_LIMITS }: FetchOptions,
-  { clock, onEvent, disk = systemDisk }: FetchPorts,
+  { clock, onEvent, disk = systemDisk, peers }: FetchPorts,
   signal: AbortSignal,
 ): Promise<void> {
   if (source.kind === 'file') return copy(source, part, folder, disk, onEvent, signal)
   if (part.bytes > 0) onEvent({ type: 'found', done: part.bytes })
   const ensureRoom = (bytesLeft: number): Promise<void> => checkRoom(folder, disk, bytesLeft)
+  const { digest, bytes } = wanted
+  if (peers !== undefined && digest !== undefined) {
+    const pinned = { digest, ...(bytes === undefined ? {} : { bytes }) }
+    if (await fillFromPeers(part, pinned, { peers, onEvent, ensureRoom }, signal)) return
+  }
   const web = openWeb(env, limits.idleMs)
   try {
     await download(source, part, wanted, { web, clock, limits, onEvent, ensureRoom }, signal)

@@ -4,13 +4,13 @@ import { ERRORS, FabricError } from '../../core/errors.ts'
 import { CATALOGUE, findModel } from '../../models/catalogue.ts'
 import { withLock } from '../../models/fetch/lock.ts'
 import { discardPart } from '../../models/fetch/part.ts'
-import { type Pulled, pullModel } from '../../models/fetch/pull.ts'
+import { type Pulled, type PullOptions, type PullPorts, type PullRequest, pullModel } from '../../models/fetch/pull.ts'
 import { installedModels, isModelId, lockPath, partPath, removeInstalled } from '../../models/installed.ts'
 import { verifyModelFile } from '../../models/model-file.ts'
 import type { Pooling } from '../../models/onnx-signature.ts'
 import { type Verdict, verdictOf, verifyInstalled } from '../../models/verify.ts'
 import type { Config } from '../config.ts'
-import { systemClock } from '../runtime/system.ts'
+import { systemClock, systemRandom } from '../runtime/system.ts'
 import { configOf, type Json, type NodeFlags, type Run } from './flags.ts'
 import type { Io } from './io.ts'
 import { humanBytes, type ModelRow, modelRows, modelTable } from './models-list.ts'
@@ -101,7 +101,7 @@ async function pull(model: string, flags: PullFlags, config: Config, io: Io): Pr
   }
   const options = { folder: config.paths.models, env: io.env, cwd: io.cwd }
   try {
-    const pulled = await pullModel(request, options, { clock: systemClock, ...progress }, stop.signal)
+    const pulled = await pullAnywhere(request, options, config, progress, stop.signal)
     progress.end()
     io.out(flags.json === true ? json(jsonPulled(pulled)) : pulledText(pulled, flags.home))
     return 0
@@ -113,6 +113,26 @@ async function pull(model: string, flags: PullFlags, config: Config, io: Io): Pr
   } finally {
     unlisten()
   }
+}
+
+/** From members of this home's swarm as far as they have it. */
+async function pullAnywhere(
+  request: PullRequest,
+  options: PullOptions,
+  { paths }: Config,
+  progress: Pick<PullPorts, 'onEvent'>,
+  signal: AbortSignal,
+): Promise<Pulled> {
+  // Loaded here and not above: the other commands must not pay for the transport.
+  const { withSwarmFiles } = await import('../swarm/model-source.ts')
+  return withSwarmFiles(paths, { clock: systemClock, random: systemRandom }, (peers) =>
+    pullModel(
+      request,
+      options,
+      { clock: systemClock, onEvent: progress.onEvent, ...(peers === undefined ? {} : { peers }) },
+      signal,
+    ),
+  )
 }
 
 function pulledText({ manifest, isNew }: Pulled, home: string | undefined): string {

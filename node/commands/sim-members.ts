@@ -37,13 +37,13 @@ export async function runMembers(flags: MembersFlags, io: Io): Promise<number> {
 }
 
 function requestOf(flags: MembersFlags): MembersRequest {
-  const { regionCountMax, peerCountMin, peerCountMax, viewCountMin, viewCountMax, runCountMax } = MEMBERS_LIMITS
+  const { regionCountMax, peerCountMin, peerCountMax, viewCountMax, runCountMax } = MEMBERS_LIMITS
   const seed = flags.seed === undefined ? {} : { seed: whole('--seed', flags.seed, 0, SEED_MAX) }
   return {
     ...seed,
     regions: whole('--regions', flags.regions ?? '5', 0, regionCountMax),
     peers: whole('--peers', flags.peers ?? '2000', peerCountMin, peerCountMax),
-    views: whole('--views', flags.views ?? '100000', viewCountMin, viewCountMax),
+    views: whole('--views', flags.views ?? '100000', 0, viewCountMax),
     runs: whole('--runs', flags.runs ?? '3', 1, runCountMax),
     lossPermille: permille('--loss', flags.loss ?? '0.02', MEMBERS_LIMITS.lossPermilleMax),
     dropperPermille: permille('--silent', flags.silent ?? '0.05', MEMBERS_LIMITS.dropperPermilleMax),
@@ -102,7 +102,7 @@ function regionsText({ regions }: MembersReport): string {
     'DEAD 50 %',
     '99 %',
     '100 %',
-    '<= 10 S',
+    'HEALTHY <= 10 S',
     'BACK',
     'WRONG',
     'DRAWN GONE',
@@ -123,11 +123,14 @@ function regionsText({ regions }: MembersReport): string {
   return columns([head, ...rows])
 }
 
-function partitionText({ partition: { peers, cut, cutMs, healedMs } }: MembersReport): string {
+function partitionText({ partition }: MembersReport): string {
+  if (partition === null) return ''
+  const { peers, cut, cutMs, healedMs } = partition
   return `${count(peers)} peers cut ${count(cut)} | ${count(peers - cut)} for ${cutMs / 1_000} s: whole again ${seconds(healedMs)} after it ended.`
 }
 
 function viewsText({ views }: MembersReport): string {
+  if (views.length === 0) return ''
   const head = ['VIEWS', 'FAULTS', 'RUNS', '99 % P50', 'P95', '100 % P50', 'P95', 'B/NODE/ROUND']
   const rows = views.map((scenario) => [
     count(scenario.peers),

@@ -46,5 +46,6 @@ async function readingsOf({ app, node, limits, seats }: ControlContext): Promise
     streams: seats.taken,
     peerStates: app.peers().map(({ state }) => state),
     rejects: node.rejects(),
+    mesh: node.mesh(),
   }
 }

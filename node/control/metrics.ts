@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { EngineReading } from '../runtime/access.ts'
 import { type JobView, MODEL_STATES } from '../runtime/app.ts'
+import type { MeshLoad } from '../runtime/mesh.ts'
 import { EngineMetrics } from './engine-metrics.ts'
 import type { JobTask } from './limits.ts'
 import { ProcessMetrics } from './process-metrics.ts'
@@ -19,6 +20,7 @@ export type Readings = {
   readonly streams: number
   readonly peerStates: readonly string[]
   readonly rejects: ReadonlyMap<string, number>
+  readonly mesh: MeshLoad | undefined
   /** Micro-credits. */
   readonly accounts: readonly { readonly account: string; readonly state: string; readonly amount: bigint }[]
 }
@@ -48,6 +50,8 @@ export class Metrics {
   readonly #tokens = this.#counter('cfab_tokens_total', 'Tokens of prompts (in) and of answers (out).', ['direction'])
   readonly #credits = this.#counter('cfab_job_credits_total', 'Credits of settled jobs, by where they went.', ['to'])
   readonly #rejects = this.#counter('cfab_rejects_total', 'Messages of peers that were refused.', ['reason'])
+  readonly #links = this.#gauge('cfab_mesh_links', 'Sessions with other machines, by who dialled.', ['direction'])
+  readonly #mesh = this.#gauge('cfab_mesh', 'What the work of other peers holds of this node now.', ['what'])
   readonly #openJobs = this.#gauge('cfab_jobs_open', 'Jobs that have not settled.')
   readonly #phases = this.#gauge('cfab_jobs_by_phase', 'Open jobs that came through this API, by phase.', ['phase'])
   readonly #busy = this.#gauge('cfab_slots_busy', 'Generations that run or wait for a slot of the engine.')
@@ -109,8 +113,16 @@ export class Metrics {
     this.#build.set({ version: now.version, node: process.version }, 1)
     this.#rejects.reset()
     for (const [reason, count] of now.rejects) this.#rejects.inc({ reason }, count)
+    this.#meshLoad(now.mesh)
     await this.#process.read()
     return this.#registry.metrics()
+  }
+
+  #meshLoad(mesh: MeshLoad | undefined): void {
+    if (mesh === undefined) return
+    const { links, ...held } = mesh
+    for (const [direction, count] of Object.entries(links)) this.#links.set({ direction }, count)
+    for (const [what, count] of Object.entries(held)) this.#mesh.set({ what }, count)
   }
 
   #counter(name: string, help: string, labelNames: readonly string[]): Counter {

@@ -16,6 +16,8 @@ export type Work = {
   readonly user: UserId
   readonly intent: Intent
   readonly payload: Payload
+  /** What another worker has said of the output already; absent or empty: nothing. */
+  readonly prefix?: { readonly ids: readonly number[]; readonly text: string }
 }
 /** `stopping` ends the computation early and keeps what there is; `gone` means that nobody waits for it any more. */
 export type RunSignals = { readonly stopping: AbortSignal; readonly gone: AbortSignal }
@@ -48,6 +50,8 @@ export async function compute(
   return computed
 }
 
+const NO_PREFIX = { ids: [], text: '' }
+
 async function generate(
   model: NodeModel,
   work: Work,
@@ -57,7 +61,10 @@ async function generate(
   preparations: Preparations | undefined,
 ): Promise<Computed> {
   const request = await requestOf(model, task, work)
-  const begun = preparations?.take(work.jobId, stopping)
+  const { ids: prefixIds, text: prefixText } = work.prefix ?? NO_PREFIX
+  const begun = prefixIds.length === 0 ? preparations?.take(work.jobId, stopping) : undefined
+  // Said again, as if it had been chosen here: what this worker commits to is the whole output.
+  if (prefixIds.length > 0) await writer.tokens(prefixIds, prefixText)
   let finish: FinishReason = 'aborted'
   for await (const batch of begun ?? model.generate(request, stopping)) {
     await writer.tokens(batch.ids, batch.text, batch.details)
@@ -74,7 +81,7 @@ async function generate(
 export async function requestOf(
   model: NodeModel,
   task: 'chat' | 'completion',
-  { jobId, user, intent, payload }: Work,
+  { jobId, user, intent, payload, prefix }: Work,
 ): Promise<GenerateRequest> {
   const promptIds = await model.promptIds(task, payload)
   checkCount(promptIds.length, intent)
@@ -83,6 +90,7 @@ export async function requestOf(
   const { grammar, logitBias, tools, logprobs } = payload
   return {
     ...{ promptIds, sampling: samplingSpec(sampling, seed, logitBias), seed, maxTokens, stop },
+    ...(prefix === undefined || prefix.ids.length === 0 ? {} : { prefixIds: Uint32Array.from(prefix.ids) }),
     ...(logprobs === 0 ? {} : { topLogprobs: logprobs - 1 }),
     ...(grammar === '' ? {} : { grammar }),
     // A call may begin with a control token, and so may thoughts.

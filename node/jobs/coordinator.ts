@@ -22,7 +22,6 @@ import {
   payloadCommitment,
 } from '../../core/log/intent.ts'
 import type { LogState } from '../../core/log/state.ts'
-import type { Evidence } from '../../core/quorum/evidence.ts'
 import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
 import type { Rosters } from '../runtime/mesh.ts'
 import type { Clock, Ledger, PeerTransport, Random, Store, StoreWrite } from '../runtime/ports.ts'
@@ -32,6 +31,7 @@ import { rosterOfJob } from './job-roster.ts'
 import type { Preparations } from './prepare.ts'
 import { refusalError } from './refusals.ts'
 import { Settler } from './settler.ts'
+import type { VoteWatch } from './tallies.ts'
 import { Voting } from './voting.ts'
 
 /** Longest wait for a roster that is not at hand. */
@@ -39,7 +39,7 @@ const ROSTER_MS = 3_000
 /** Phases in which an order to work may still come. */
 const BEFORE_OUTPUT: ReadonlySet<Phase> = new Set(['admitted', 'proposed', 'assigned', 'executing'])
 
-export type CoordinatorPorts = {
+export type CoordinatorPorts = VoteWatch & {
   readonly key: KeyPair
   readonly transport: PeerTransport
   readonly store: Store
@@ -52,8 +52,6 @@ export type CoordinatorPorts = {
   readonly fatal: (error: unknown) => void
   /** Reports what a peer did wrong: counted, never shown with the peer's own text. */
   readonly misbehaved: (peer: PeerId, reason: string) => void
-  /** Two votes of one validator on one subject. */
-  readonly onEvidence: (evidence: Evidence) => void
   /** Absent: every generation begins with its order. */
   readonly preparations?: Preparations
   /** Brings a model into memory; absent: the models of this node are always there. @throws FabricError as ModelRunner.use */
@@ -92,6 +90,10 @@ export class Coordinator {
       perform: (job, effect, signal) => this.#perform(job, effect, signal).catch(retried),
       changed: (before, after) => {
         this.feeds.changed(before, after, ports.clock.nowMs())
+        if (after.attempt > before.attempt) {
+          this.#execution.renew(after.id)
+          ports.preparations?.drop(after.id)
+        }
         if (isStopped(after) && !isStopped(before)) this.#execution.halt(after.id)
         if (after.phase === 'settled') this.#execution.forget(after.id)
         if (BEFORE_OUTPUT.has(after.phase)) return
@@ -113,7 +115,7 @@ export class Coordinator {
     for (const { bytes } of this.#ports.store.openJobs()) {
       const job = parseJob(bytes)
       const streamed = 'streamed' in job ? (job.streamed ?? undefined) : undefined
-      this.feeds.open(job.id, job.intent.maxTokens, streamed)
+      this.feeds.open(job.id, job.intent.maxTokens, streamed, job.attempt)
       this.#engage(job)
       this.#loop.adopt(job)
     }
@@ -133,9 +135,10 @@ export class Coordinator {
   }
 
   cancel(id: JobId): void {
-    if (this.#loop.job(id) === undefined) return
+    const job = this.#loop.job(id)
+    if (job === undefined) return
     this.#loop.dispatch(id, { type: 'cancel' })
-    this.#loop.dispatch(id, { type: 'stopped', stop: this.#execution.stop(id) })
+    this.#loop.dispatch(id, { type: 'stopped', stop: this.#execution.stop(id, job.attempt) })
   }
 
   /**
@@ -214,6 +217,9 @@ export class Coordinator {
     this.feeds.admitted(job, this.#ports.clock.nowMs())
     this.#engage(job)
     this.#loop.adopt(job)
+    // A draw that is too small fails at once.
+    if (job.draw.ranked.length < job.intent.replicas)
+      this.#loop.dispatch(job.id, { type: 'tick', nowMs: this.#ports.clock.nowMs() })
   }
 
   /** Nobody can draw without it: better refused before the money is held than refunded after. */
@@ -250,7 +256,9 @@ export class Coordinator {
       case 'offer':
         return this.#execution.offer(job, effect.peer, signal)
       case 'execute':
-        return this.#execution.execute(job, effect, signal, (event) => this.#loop.dispatch(job.id, event))
+        return this.#execution.execute(job, effect, signal, (event) =>
+          this.#loop.dispatch(job.id, event, false, job.attempt),
+        )
       case 'reveal':
         return this.#execution.reveal(job, effect, signal)
       case 'vote-assignment':

@@ -25,14 +25,13 @@ import { beaconTerms, leaderOf } from '../../core/log/judge-epoch.ts'
 import { isEpochDue, membersSeen } from '../../core/log/members.ts'
 import type { LogState } from '../../core/log/state.ts'
 import type { CompactCertificate } from '../../core/quorum/certificate.ts'
-import type { Evidence } from '../../core/quorum/evidence.ts'
 import type { Statement } from '../../core/quorum/vote.ts'
 import { encodeRoster, type Member, rosterSnapshot } from '../../core/roster/roster.ts'
 import type { Rosters } from '../runtime/mesh.ts'
 import type { Ledger } from '../runtime/ports.ts'
 import { EpochVoter, type EpochVoterPorts } from './epoch-voter.ts'
 import { Reveals } from './reveals.ts'
-import { collectVotes } from './tallies.ts'
+import { collectVotes, type VoteWatch } from './tallies.ts'
 
 export type EpochOptions = {
   readonly tickMs?: number
@@ -43,11 +42,11 @@ export type EpochOptions = {
   readonly revealMs?: number
   readonly lagMs?: number
 }
-export type EpochPorts = EpochVoterPorts & {
-  readonly ledger: Pick<Ledger, 'append'>
-  readonly rosters: Rosters
-  readonly onEvidence: (evidence: Evidence) => void
-}
+export type EpochPorts = EpochVoterPorts &
+  VoteWatch & {
+    readonly ledger: Pick<Ledger, 'append'>
+    readonly rosters: Rosters
+  }
 
 const TIMES = { tickMs: 200, slotMs: 4_000, requestMs: 1_500, revealMs: 3_000, lagMs: 1_000 } as const
 /** Under the transport's bound on a body, beside the roster and the commitments. */
@@ -247,11 +246,11 @@ export class EpochDriver {
   }
 
   async #propose({ turn, type, body, statement, entry }: Proposal, signal: AbortSignal): Promise<void> {
-    const { transport, state, ledger, onEvidence } = this.#ports
+    const { transport, state, ledger, onEvidence, onVote, onSplit } = this.#ports
     const { swarmId, validators: set } = state()
     const won = await collectVotes(transport, {
       ...{ swarmId, set, type, body, topics: [{ topic: statement, excluded: [] }] },
-      ...{ deadlineMs: this.#times.requestMs, signal, onEvidence },
+      ...{ deadlineMs: this.#times.requestMs, signal, onEvidence, onVote, onSplit },
     })
     if (won?.[0]?.digest !== statement.digest) return
     await ledger.append(...entry(won[0].certificate))

@@ -24,8 +24,12 @@ import type { PeerStream } from '../runtime/ports.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
 import type { FeedShelf } from './feed-shelf.ts'
 import { steer } from './frames.ts'
+import { prefixOf } from './prefix.ts'
 import { type ReadStream, readReplica, type TokenPart } from './reader.ts'
 import { taken } from './taken.ts'
+
+/** As long as so many requests the opening of a stream may take: an order may be large. */
+const OPEN_REQUESTS = 2
 
 type ExecuteEffect = Effect & { readonly type: 'execute' }
 type RevealEffect = Effect & { readonly type: 'reveal' }
@@ -52,6 +56,8 @@ export class Execution {
    * together with the stream that the client read.
    */
   readonly #shown = new Map<JobId, Map<number, string>>()
+  /** Replicas that have ended while the client heard another one, which may still be lost. */
+  readonly #done = new Map<JobId, Map<number, ReadStream>>()
   /** Jobs whose journal has the stop: a stream that opens later is told at once. */
   readonly #halted = new Set<JobId>()
 
@@ -66,10 +72,10 @@ export class Execution {
    *
    * @returns the sealed `stop` that makes unfinished outputs legal
    */
-  stop(id: JobId): Uint8Array {
+  stop(id: JobId, attempt: number): Uint8Array {
     this.#stopped.add(id)
     const { key, state } = this.#ports
-    return sealAs(stopCodec, { jobId: id, attempt: 0 }, state().swarmId, key)
+    return sealAs(stopCodec, { jobId: id, attempt }, state().swarmId, key)
   }
 
   /** Workers stop after the token at hand and commit to what there is. */
@@ -78,15 +84,25 @@ export class Execution {
     for (const stream of this.#streams.get(id) ?? []) void stream.send(steer({ kind: 'stop' })).catch(() => undefined)
   }
 
+  /** Another attempt begins: nothing of the one before counts but what the client has read. */
+  renew(id: JobId): void {
+    this.recall(id)
+    this.#streams.delete(id)
+    this.#shown.delete(id)
+    this.#done.delete(id)
+  }
+
   /** The job has settled. */
   forget(id: JobId): void {
     this.#streams.delete(id)
     this.#shown.delete(id)
+    this.#done.delete(id)
     this.#stopped.delete(id)
     this.#halted.delete(id)
   }
 
   async offer(job: Job, peer: PeerId, signal: AbortSignal): Promise<Performed> {
+    await this.#patience(job, signal)
     // Peers beyond the first R work only if one of those does not: they are asked a turn later, and most often not at all.
     if (job.draw.ranked.indexOf(peer) >= job.intent.replicas) await nextTurn()
     if (signal.aborted) return { events: [], journaled: false }
@@ -163,7 +179,7 @@ export class Execution {
     signal: AbortSignal,
     tell: (event: JobEvent) => void,
   ): Promise<Performed> {
-    const { store, transport, random, clock, key, state } = this.#ports
+    const { store, random, clock, key, state } = this.#ports
     const { replica, worker } = effect
     const nonce = random.bytes(16)
     const payload = store.payload(job.id) ?? new Uint8Array()
@@ -174,29 +190,46 @@ export class Execution {
       replica,
       payload,
       nonce,
+      ...prefixOf(job, payload, this.#feeds, this.#ports.facts(job.intent.modelDigest)?.stopIds ?? []),
     }
     const deadlineMs = Math.max(1, Number(assignmentOf(job.assignment).commitByMs) - clock.nowMs())
     let stream: PeerStream | undefined
     try {
-      stream = await transport.openStream(worker, 'job/execute', executeCodec.encode(order), { deadlineMs, signal })
+      stream = await this.#open(worker, executeCodec.encode(order), deadlineMs, signal)
       this.#opened(job.id, stream)
       this.#obeyStop(job, tell)
       const { swarmId } = state()
       const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }
       const ports = { key, clock, random, ...expected(job, payload) }
-      const read = await readReplica(stream, start, ports, (part) => this.#tokens(job, replica, part, tell))
+      const read = await readReplica(stream, start, ports, (part) => this.#tokens(job, effect, part, tell))
       stream.end()
+      const delivered = this.#delivered(job, effect, read)
       if (job.intent.task !== 'embedding') this.#show(job.id, replica, outputName(read.ids, read.text))
       return {
-        events: [...this.#delivered(job, effect, read), { type: 'committed', replica, commitment: read.commitment }],
+        events: [...delivered, { type: 'committed', replica, commitment: read.commitment }],
         journaled: false,
       }
     } catch (error) {
       this.#blame(worker, error, signal)
       stream?.destroy()
-      return told({ type: 'lost', replica, reason: error instanceof FabricError ? error.code : 'CF_CONTROL_INTERNAL' })
+      const reason = error instanceof FabricError ? error.code : 'CF_CONTROL_INTERNAL'
+      return { events: this.#lost(job, replica, reason), journaled: false }
     } finally {
       if (stream !== undefined) this.#streams.get(job.id)?.delete(stream)
+    }
+  }
+
+  /** A stream may last as long as the job; whether there is one is known long before. */
+  async #open(worker: PeerId, order: Uint8Array, deadlineMs: number, signal: AbortSignal): Promise<PeerStream> {
+    const { transport, clock } = this.#ports
+    const [opening, opened] = [new AbortController(), new AbortController()]
+    const late = (): void => opening.abort(new FabricError('CF_MESH_DEADLINE', { reason: 'order_not_taken' }))
+    clock.sleep(OPEN_REQUESTS * this.#options.requestMs, opened.signal).then(late, () => undefined)
+    try {
+      const either = AbortSignal.any([signal, opening.signal])
+      return await transport.openStream(worker, 'job/execute', order, { deadlineMs, signal: either })
+    } finally {
+      opened.abort()
     }
   }
 
@@ -204,7 +237,7 @@ export class Execution {
   #obeyStop(job: AssignedJob | ExecutingJob, tell: (event: JobEvent) => void): void {
     const isNoted = job.phase === 'executing' && job.stop.length > 0
     if (isNoted || this.#halted.has(job.id)) this.halt(job.id)
-    else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id) })
+    else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id, job.attempt) })
   }
 
   async reveal(job: Job, effect: RevealEffect, signal: AbortSignal): Promise<Performed> {
@@ -236,12 +269,40 @@ export class Execution {
   }
 
   /** The first replica that speaks is the one that the client hears; with `before` nobody is heard until the verdict. */
-  #tokens(job: Job, replica: number, part: TokenPart, tell: (event: JobEvent) => void): void {
-    if (this.#feeds.tokens(job, replica, part, this.#ports.clock.nowMs())) tell({ type: 'streaming', replica })
+  #tokens(job: Job, { replica, worker }: ExecuteEffect, part: TokenPart, tell: (event: JobEvent) => void): void {
+    const isHeard = this.#feeds.tokens(job, replica, worker, part, this.#ports.clock.nowMs())
+    if (isHeard) tell({ type: 'streaming', replica })
+  }
+
+  /** When the client was hearing it, another replica goes on, one that may have ended already; or only another attempt can. */
+  #lost(job: AssignedJob | ExecutingJob, replica: number, reason: string): readonly JobEvent[] {
+    const { workers } = assignmentOf(job.assignment)
+    const heir = this.#feeds.lost(job, replica, workers)
+    if (heir === undefined) return [{ type: 'lost', replica, reason }]
+    if (heir === 'stranded') return [{ type: 'lost', replica, reason, stranded: true }]
+    const [worker, read] = [workers[heir], this.#done.get(job.id)?.get(heir)]
+    const events: JobEvent[] = [
+      { type: 'lost', replica, reason },
+      { type: 'streaming', replica: heir },
+    ]
+    if (worker === undefined || read === undefined) return events
+    return [...events, ...this.#delivered(job, { type: 'execute', replica: heir, worker }, read)]
+  }
+
+  /** Nobody was lost, and yet the attempt before came to nothing: those who were busy or away are given time. */
+  async #patience({ attempt, answers, timing }: Job, signal: AbortSignal): Promise<void> {
+    if (attempt === 0 || answers.length > 0) return
+    await this.#ports.clock.sleep((attempt * timing.answerMs) / 2, signal).catch(() => undefined)
   }
 
   #delivered(job: Job, effect: ExecuteEffect, read: ReadStream): readonly JobEvent[] {
-    if (!this.#feeds.finished(job, effect.replica, read)) return []
+    const segments = this.#feeds.finished(job, effect.replica, effect.worker, read)
+    if (segments === undefined) {
+      const done = this.#done.get(job.id) ?? new Map<number, ReadStream>()
+      if (job.intent.replicas > 1 && job.intent.verify === 'after')
+        this.#done.set(job.id, done.set(effect.replica, read))
+      return []
+    }
     const { key, state } = this.#ports
     const { swarmId } = state()
     const { ttftMs, tokensPerSecondMilli, gapP50Ms, gapP99Ms } = summarise(read.arrivals)
@@ -249,7 +310,7 @@ export class Execution {
       jobId: job.id,
       attempt: job.attempt,
       assignmentHash: this.#assignmentHash(job, swarmId),
-      segments: [{ worker: effect.worker, tokenStart: 0, tokenCount: read.ids.length }],
+      segments: [...segments],
       chainHead: read.chainHead,
       ackHead: read.ackHead,
       ...{ ttftMs, tokensPerSecondMilli, gapP50Ms, gapP99Ms },

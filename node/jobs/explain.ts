@@ -80,7 +80,9 @@ function reasonOf(
   if (!ranked.includes(peer)) return 'ranked below the spares, or left out by a cap on its owner or address block'
   if (answer === undefined) return workerCount > 0 ? 'a spare that nobody had to ask' : 'not asked yet'
   if (answer.answer === 'accept') return workerCount > 0 ? 'a spare: enough better ranked peers accepted' : 'accepted'
-  return answer.answer === 'busy' ? 'declined: no slot was free' : 'gave no answer in time'
+  return answer.answer === 'busy'
+    ? 'declined: no slot was free, or it is the edge of this job'
+    : 'gave no answer in time'
 }
 
 /** Before the assignment there is nothing that could differ. */

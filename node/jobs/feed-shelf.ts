@@ -1,7 +1,7 @@
 /** The feeds of open jobs and of those that settled last. */
 import { idsFromBytes } from '../../core/codec/bytes.ts'
 import { openAs } from '../../core/identity/envelope.ts'
-import type { JobId, SwarmId } from '../../core/ids.ts'
+import type { JobId, PeerId, SwarmId } from '../../core/ids.ts'
 import type { Job, SettledJob } from '../../core/job/job.ts'
 import { formatAmount } from '../../core/ledger/amount.ts'
 import { settlementCodec } from '../../core/ledger/settlement.ts'
@@ -12,11 +12,13 @@ import type { FinishReason } from '../../models/backend.ts'
 import type { JobOutcome, JobProgress, OutcomeKind } from '../runtime/app.ts'
 import { JobFeed } from './feed.ts'
 import type { TokenPart } from './reader.ts'
+import { type Carry, Relay, type Segment } from './relay.ts'
 
 type Shelved = {
   readonly feed: JobFeed
-  /** Replica whose tokens go out; the first that speaks. */
-  streamed: number | undefined
+  /** Whose tokens go out: the first replica that speaks, then whoever goes on from there. */
+  readonly relay: Relay
+  attempt: number
   /** The text that went out is whole. */
   finished: boolean
   /** Listeners know that the job is executing: workers begin while the log still writes their assignment. */
@@ -41,9 +43,10 @@ export class FeedShelf {
   }
 
   /** @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for */
-  open(id: JobId, maxTokens: number, streamed?: number): void {
+  open(id: JobId, maxTokens: number, streamed?: number, attempt = 0): void {
     if (this.#feeds.has(id)) return
-    this.#feeds.set(id, { feed: new JobFeed(maxTokens), streamed, finished: false, executing: false })
+    const relay = new Relay(streamed)
+    this.#feeds.set(id, { feed: new JobFeed(maxTokens), relay, attempt, finished: false, executing: false })
     this.#trim()
   }
 
@@ -62,33 +65,64 @@ export class FeedShelf {
     this.#push(job, { type: 'phase', phase: job.phase, atMs: nowMs, detail: `hold ${formatAmount(job.hold.amount)}` })
   }
 
-  /** @returns true when this replica has just become the one that is heard */
-  tokens(job: Job, replica: number, part: TokenPart, nowMs: number): boolean {
-    const shelved = this.#feeds.get(job.id)
+  /**
+   * @returns true when this replica has just become the one that is heard
+   * @throws  FabricError CF_MESH_REFUSED when it does not go on from what the client has read
+   */
+  tokens(job: Job, replica: number, worker: PeerId, part: TokenPart, nowMs: number): boolean {
+    const shelved = this.#ofAttempt(job)
     if (shelved === undefined || job.intent.verify === 'before') return false
     if (!shelved.executing) this.#executing(shelved, job.intent.replicas, nowMs)
-    const first = shelved.streamed === undefined
-    shelved.streamed ??= replica
-    if (shelved.streamed === replica) shelved.feed.push({ type: 'tokens', ...part })
-    return first
+    const first = shelved.relay.streamed === undefined
+    const heard = shelved.relay.hear(replica, worker, part)
+    if (heard !== undefined) shelved.feed.push({ type: 'tokens', ...heard })
+    return first && heard !== undefined
   }
 
-  /** @returns true when this is the replica that was heard */
+  /**
+   * @returns the segments of what the client has read, when this is the replica that was heard last
+   * @throws  FabricError CF_MESH_REFUSED when it ends before what the client has read
+   */
   finished(
     job: Job,
     replica: number,
+    worker: PeerId,
     read: { readonly finish: FinishReason; readonly ids: readonly number[] },
-  ): boolean {
-    const shelved = this.#feeds.get(job.id)
-    if (shelved === undefined || shelved.streamed !== replica) return false
+  ): readonly Segment[] | undefined {
+    const shelved = this.#ofAttempt(job)
+    if (shelved === undefined || job.intent.verify === 'before') return undefined
+    if (!shelved.relay.finish(replica, worker)) return undefined
+    if (!shelved.finished) shelved.feed.push({ type: 'finish', finish: read.finish, completionTokens: read.ids.length })
     shelved.finished = true
-    shelved.feed.push({ type: 'finish', finish: read.finish, completionTokens: read.ids.length })
-    return true
+    return shelved.relay.segments
+  }
+
+  /** A replica is lost. @returns who is heard now if that changes, `stranded` when nobody of this attempt goes on from what the client has read */
+  lost(job: Job, replica: number, workers: readonly PeerId[]): number | 'stranded' | undefined {
+    const shelved = this.#ofAttempt(job)
+    const change = shelved?.relay.lose(replica, workers)
+    if (change === undefined || change === 'stranded') return change
+    if (change.part !== undefined) shelved?.feed.push({ type: 'tokens', ...change.part })
+    return change.heir
+  }
+
+  /** What the client has read, for those who are to go on. */
+  carry(job: Job, isWhole: (ids: readonly number[], text: string) => boolean): Carry | undefined {
+    return this.#ofAttempt(job)?.relay.carry(isWhole)
+  }
+
+  #ofAttempt({ id, attempt }: Job): Shelved | undefined {
+    const shelved = this.#feeds.get(id)
+    return shelved?.attempt === attempt ? shelved : undefined
   }
 
   changed(before: Job, after: Job, nowMs: number): void {
-    if (before.phase === after.phase) return
     const shelved = this.#feeds.get(after.id)
+    if (shelved !== undefined && after.phase === 'admitted' && after.attempt > shelved.attempt) {
+      shelved.attempt = after.attempt
+      shelved.executing = false
+      shelved.relay.renew()
+    } else if (before.phase === after.phase) return
     if (after.phase === 'executing' && shelved !== undefined) {
       if (!shelved.executing) this.#executing(shelved, after.replicas.length, nowMs)
       return
@@ -160,6 +194,8 @@ function outcomeKind(job: SettledJob, assurance: Assurance | undefined): Outcome
 
 function detailOf(job: Job): string {
   switch (job.phase) {
+    case 'admitted':
+      return `attempt ${job.attempt + 1}`
     case 'proposed':
       return `${counted(job.answers.filter(({ answer }) => answer === 'accept').length, 'worker')} accepted`
     case 'assigned':

@@ -92,6 +92,19 @@ function parseReason(text: string): RefusalReason | undefined {
   return REFUSAL_REASONS.find((reason) => reason === text)
 }
 
+/** One validator asks another whose append made an entry. */
+export const originRequestCodec = defineBody('log-origin', { key: digest() }, 64)
+export const originAnswerCodec = defineBody(
+  'log-origin-answer',
+  {
+    /** `pending`: an append of this entry is under way there. */
+    knows: code(['nothing', 'pending', 'origin']),
+    /** Empty, or the peer's key. */
+    origin: bytesMax(KEY_BYTES),
+  },
+  64,
+)
+
 export const readRequestCodec = defineBody('log-read', { from: u64(), countMax: u16() }, 64)
 export const tailRequestCodec = defineBody('log-tail', { from: u64() }, 32)
 

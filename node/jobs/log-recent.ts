@@ -1,10 +1,9 @@
 /** The newest entries of the log in memory: for tails, and so that an append that comes again finds what it became. */
-import { domainHash } from '#core/hash'
-import { toHex, utf8 } from '../../core/codec/bytes.ts'
 import type { PeerId } from '../../core/ids.ts'
 import type { Applied } from '../../core/log/apply.ts'
-import { type EntryKind, entryCodec } from '../../core/log/entry.ts'
+import { entryCodec } from '../../core/log/entry.ts'
 import type { LogRecord } from '../runtime/ports.ts'
+import { appendKey } from '../stores/ledger-core.ts'
 
 export type RecentEntry = {
   readonly index: bigint
@@ -74,9 +73,4 @@ function recentOf(index: bigint, bytes: Uint8Array): RecentEntry | undefined {
   if (decoded.action !== 'accept') return undefined
   const { kind, body } = decoded.value
   return { index, bytes, key: appendKey(kind, body), origin: undefined }
-}
-
-/** The same entry asked for again has the same key. */
-export function appendKey(kind: EntryKind, body: Uint8Array): string {
-  return toHex(domainHash('append', utf8(kind), body))
 }

@@ -4,7 +4,7 @@ import { equalBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import { type Digest, digestOf, keyOf, type PeerId, peerIdOf } from '../../core/ids.ts'
 import type { Clock, LogHead, LogRecord, PeerStream, PeerTransport, RegionLog } from '../runtime/ports.ts'
-import type { StateLedger } from '../stores/ledger-core.ts'
+import { appendKey, type StateLedger } from '../stores/ledger-core.ts'
 import type { SwarmLogAccess } from './log-access.ts'
 import {
   type AppendAnswer,
@@ -13,12 +13,14 @@ import {
   encodeAppendAnswer,
   headAnswerCodec,
   LOG_LIMITS,
+  originAnswerCodec,
+  originRequestCodec,
   type Page,
   pageCodec,
   readRequestCodec,
   tailRequestCodec,
 } from './log-messages.ts'
-import { appendKey, RecentEntries, type RecentEntry } from './log-recent.ts'
+import { RecentEntries, type RecentEntry } from './log-recent.ts'
 import { taken } from './taken.ts'
 
 export type LogServiceOptions = {
@@ -51,6 +53,8 @@ const DEFAULTS = {
 } satisfies Required<LogServiceOptions>
 /** Entries from before the start that are looked at for appends that come again. */
 const FILL_COUNT = 256n
+const KEY_BYTES = 32
+const ORIGIN_MS = 1_000
 const EMPTY: LogHead = { index: -1n, hash: new Uint8Array(32) }
 
 /** Registers `log/append`, `log/read`, `log/head` and `log/tail`. */
@@ -63,7 +67,7 @@ class Service implements LogService {
   readonly #ports: LogServicePorts
   readonly #recent: RecentEntries
   /** By the entry's key. */
-  readonly #sending = new Map<string, Sending>()
+  readonly #sending = new Map<Digest, Sending>()
   readonly #appends = new Counts()
   readonly #tails = new Counts()
   /** Whose append drafted an entry, until it is known to be applied. */
@@ -90,6 +94,7 @@ class Service implements LogService {
       const { index, hash } = await this.#head()
       return headAnswerCodec.encode({ index, hash: digestOf(hash) })
     })
+    transport.onMessage('log/origin', async (from, body) => this.#origin(this.#validator(from), body))
     transport.onStream('log/tail', async (from, body, stream, signal) =>
       this.#tail(this.#member(from), taken(tailRequestCodec.decode(body)).from, stream, signal),
     )
@@ -115,6 +120,11 @@ class Service implements LogService {
     return peer
   }
 
+  #validator(peer: PeerId): PeerId {
+    if (this.#ports.ledger.state.validators.keys.includes(peer)) return peer
+    throw new FabricError('CF_MESH_REFUSED', { reason: 'no_validator' })
+  }
+
   async #append(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
     const request = taken(appendRequestCodec.decode(body))
     const origin = this.#originOf(from, request.origin)
@@ -128,7 +138,7 @@ class Service implements LogService {
   /** Only validators speak for others. */
   #originOf(from: PeerId, named: Uint8Array): PeerId {
     if (named.length === 0 || equalBytes(named, keyOf(from))) return from
-    if (named.length !== 32 || !this.#ports.ledger.state.validators.keys.includes(from))
+    if (named.length !== KEY_BYTES || !this.#ports.ledger.state.validators.keys.includes(from))
       throw new FabricError('CF_MESH_REFUSED', { reason: 'origin' })
     return peerIdOf(named)
   }
@@ -137,10 +147,10 @@ class Service implements LogService {
   async #appendOnce(origin: PeerId, request: AppendRequest): Promise<AppendAnswer> {
     const key = appendKey(request.kind, request.body)
     await this.#filled
-    const earlier = this.#becameOf(key, origin, request.again)
+    const earlier = await this.#becameOf(key, origin, request.again)
     if (earlier !== undefined) return earlier
     const under = this.#sending.get(key)
-    if (under?.origin === origin) return under.answer
+    if (under?.origin === origin) return this.#joined(under, key, request.again)
     const answer = this.#appendNow(key, origin, request)
     if (under !== undefined) return answer
     this.#sending.set(key, { origin, answer })
@@ -151,7 +161,13 @@ class Service implements LogService {
     }
   }
 
-  async #appendNow(key: string, origin: PeerId, { kind, body, again }: AppendRequest): Promise<AppendAnswer> {
+  /** The try under way may be told that the entry exists, because a later one at another validator was faster. */
+  async #joined({ origin, answer }: Sending, key: Digest, again: boolean): Promise<AppendAnswer> {
+    const result = await answer
+    return result.status === 'applied' ? result : ((await this.#becameOf(key, origin, again)) ?? result)
+  }
+
+  async #appendNow(key: Digest, origin: PeerId, { kind, body, again }: AppendRequest): Promise<AppendAnswer> {
     const { ledger, log } = this.#ports
     if (!('propose' in log)) return log.appendFor(origin, kind, body, again)
     let drafted: Digest | undefined
@@ -164,7 +180,7 @@ class Service implements LogService {
         return []
       })
       if (result.status === 'applied') return { status: 'applied', index: result.entry.index }
-      return this.#becameOf(key, origin, again) ?? result
+      return (await this.#becameOf(key, origin, again)) ?? result
     } finally {
       if (drafted !== undefined) this.#origins.delete(drafted)
     }
@@ -173,13 +189,40 @@ class Service implements LogService {
   /**
    * What an earlier try of the same append came to.
    *
-   * Why an entry of unknown origin answers only who has tried before: of two edges that were given the same intent one drives its job.
+   * Why it matters whose it was: of two edges that were given the same intent one drives its job. Where no validator knows any more,
+   * whoever has tried before is believed.
    */
-  #becameOf(key: string, origin: PeerId, again: boolean): AppendAnswer | undefined {
+  async #becameOf(key: Digest, origin: PeerId, again: boolean): Promise<AppendAnswer | undefined> {
     const known = this.#recent.find(key)
     if (known === undefined) return undefined
-    const same = known.origin === undefined ? again : known.origin === origin
-    return same ? { status: 'applied', index: known.index } : undefined
+    // Who does not hold the log asks who does.
+    if (known.origin === undefined && !(again && 'propose' in this.#ports.log)) return undefined
+    const whose = known.origin ?? (await this.#whose(key)) ?? origin
+    return whose === origin ? { status: 'applied', index: known.index } : undefined
+  }
+
+  /** Asks the other validators that write to the log. @throws CF_STORE_FAILED while one of them does not know yet */
+  async #whose(key: Digest): Promise<PeerId | undefined> {
+    const { ledger, transport } = this.#ports
+    const { genesis, validators } = ledger.state
+    const others = genesis.log === 'etcd' ? validators.keys.filter((peer) => peer !== transport.self) : []
+    const body = originRequestCodec.encode({ key })
+    const ask = async (peer: PeerId) =>
+      taken(originAnswerCodec.decode(await transport.request(peer, 'log/origin', body, { deadlineMs: ORIGIN_MS })))
+    const answers = await Promise.all(others.map((peer) => ask(peer).catch(() => undefined)))
+    const told = answers.find((answer) => answer?.knows === 'origin' && answer.origin.length === KEY_BYTES)
+    if (told !== undefined) return peerIdOf(told.origin)
+    if (answers.some((answer) => answer?.knows === 'pending'))
+      throw new FabricError('CF_STORE_FAILED', { reason: 'append_under_way' })
+    return undefined
+  }
+
+  #origin(_validator: PeerId, body: Uint8Array): Uint8Array {
+    const { key } = taken(originRequestCodec.decode(body))
+    const origin = this.#recent.find(key)?.origin
+    if (origin !== undefined) return originAnswerCodec.encode({ knows: 'origin', origin: keyOf(origin) })
+    const pending = this.#sending.has(key) || this.#ports.ledger.isAppending(key)
+    return originAnswerCodec.encode({ knows: pending ? 'pending' : 'nothing', origin: new Uint8Array() })
   }
 
   async #read(from: PeerId, body: Uint8Array): Promise<Uint8Array> {

@@ -38,7 +38,10 @@ export class Settler {
     ])
     if (result.status === 'applied') return { events: [event], journaled: true }
     // A repeat after a crash finds its own entry in the log.
-    return this.#logged(job)?.phase === 'assigned' ? { events: [event], journaled: false } : 'retry'
+    const logged = this.#logged(job)
+    return logged?.phase === 'assigned' && logged.attempt === job.attempt
+      ? { events: [event], journaled: false }
+      : 'retry'
   }
 
   /** One entry per replica; they share a group commit. */

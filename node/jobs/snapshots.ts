@@ -45,6 +45,8 @@ export type SnapshotPorts = {
   readonly onEvidence: (evidence: Evidence) => void
 }
 
+/** The log keeps some days of a busy region. */
+export const SNAPSHOT_DEFAULTS = { every: 16_384, keepEntries: 65_536 } as const
 const DEFAULTS = { voteMs: 5_000, retryMs: 2_000, turnMs: 10_000 }
 /** A snapshot that gets no quorum in so many rounds waits for the next one. */
 const ROUNDS_MAX = 30

@@ -6,7 +6,7 @@ import { type CompactCertificate, compactOf } from '../../core/quorum/certificat
 import type { Evidence } from '../../core/quorum/evidence.ts'
 import { addVote, createTally, result, type Tally } from '../../core/quorum/tally.ts'
 import type { ValidatorSet } from '../../core/quorum/validators.ts'
-import { checkVote, decodeVote, subjectKey, type Topic } from '../../core/quorum/vote.ts'
+import { type CheckedVote, checkVote, decodeVote, subjectKey, type Topic } from '../../core/quorum/vote.ts'
 import type { PeerTransport } from '../runtime/ports.ts'
 
 export type TallyRequest = {
@@ -19,8 +19,16 @@ export type TallyRequest = {
   readonly topics: readonly { readonly topic: Topic; readonly excluded: readonly PeerId[] }[]
   readonly deadlineMs: number
   readonly signal: AbortSignal
+} & VoteWatch
+
+/** Who looks on while votes are counted. */
+export type VoteWatch = {
   /** Two votes of one validator on one subject. */
   readonly onEvidence: (evidence: Evidence) => void
+  /** Every vote that was counted: kept, it may contradict one of another round. */
+  readonly onVote?: ((vote: CheckedVote) => void) | undefined
+  /** The votes of a round without a quorum. */
+  readonly onSplit?: ((votes: readonly CheckedVote[]) => void) | undefined
 }
 
 const ENOUGH = new FabricError('CF_JOB_EXPIRED', { reason: 'quorum_reached' })
@@ -43,6 +51,8 @@ export function collectVotes(transport: PeerTransport, request: TallyRequest): P
     const settle = (): void => {
       const certificates = certificatesOf(tallies)
       if (certificates === undefined && waiting > 0) return
+      if (certificates === undefined)
+        request.onSplit?.([...tallies.values()].flatMap(({ votes }) => [...votes.values()]))
       resolve(certificates)
       // Whoever has not answered is not waited for: a silent validator would hold its request until the deadline.
       enough.abort(ENOUGH)
@@ -82,6 +92,7 @@ function countVotes(tallies: Map<string, Tally>, answer: Uint8Array, request: Ta
     if (tally === undefined) continue
     const checked = checkVote(request.swarmId, request.set, vote.value)
     if (checked.action !== 'accept') continue
+    request.onVote?.(checked.value)
     const tallied = addVote(tally, checked.value)
     tallies.set(key, tallied.tally)
     if (tallied.evidence !== undefined) request.onEvidence(tallied.evidence)

@@ -97,7 +97,7 @@ export class Voting {
     topics: Topics,
     signal: AbortSignal,
   ): Promise<readonly Tallied[] | undefined> {
-    const { transport, state, onEvidence } = this.#ports
+    const { transport, state, onEvidence, onVote, onSplit } = this.#ports
     const { swarmId, validators: set } = state()
     return collectVotes(transport, {
       swarmId,
@@ -107,7 +107,7 @@ export class Voting {
       topics,
       deadlineMs: this.#options.requestMs,
       signal,
-      onEvidence,
+      ...{ onEvidence, onVote, onSplit },
     })
   }
 }

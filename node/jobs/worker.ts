@@ -1,12 +1,12 @@
 /** The worker's role: answer offers, run what a certificate orders, commit before anyone reveals, reveal once all have committed. */
-import { equalBytes } from '../../core/codec/bytes.ts'
+import { equalBytes, idsFromBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { Digest, JobId, PeerId, UserId } from '../../core/ids.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec, steerFrameCodec } from '../../core/job/proposal.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
-import { isWorker } from '../../core/log/draw.ts'
+import { mayWork } from '../../core/log/draw.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
 import {
   type Intent,
@@ -56,6 +56,8 @@ type Order = {
   readonly payload: Payload
   readonly replica: number
   readonly nonce: Uint8Array
+  /** What the client has read of an earlier attempt: the output goes on after it. */
+  readonly prefix: { readonly ids: readonly number[]; readonly text: string }
 }
 
 export class WorkerRole {
@@ -98,9 +100,10 @@ export class WorkerRole {
     const { key, state, rosters } = this.#ports
     if (state().genesis.local) return false
     const members = rosters.of(epochOfJob(state(), job).rosterRoot)?.members ?? []
+    const isEligible = mayWork(state().genesis)
     const owner = members.find(({ peer }) => peer === key.peer)?.owner
     const others = new Set(
-      members.filter((member) => isWorker(member) && member.owner !== owner).map((one) => one.owner),
+      members.filter((member) => isEligible(member) && member.owner !== owner).map((one) => one.owner),
     )
     return others.size >= replicas
   }
@@ -205,6 +208,8 @@ export class WorkerRole {
     if (assignment.value.jobId !== jobId || workers[execute.replica] !== key.peer) return reject('proposal_mismatch')
     if (payloadCommitment(execute.payload) !== intent.value.value.payloadCommitment)
       return reject('commitment_mismatch')
+    const prefixIds = idsFromBytes(execute.prefixIds)
+    if (prefixIds === undefined) return reject('body_malformed', 'prefixIds')
     const payload = payloadCodec.decode(execute.payload)
     if (payload.action !== 'accept') return payload
     if (!isPayloadOf(intent.value.value, payload.value)) return reject('proposal_mismatch')
@@ -217,6 +222,7 @@ export class WorkerRole {
       payload: payload.value,
       replica: execute.replica,
       nonce: execute.nonce,
+      prefix: { ids: [...prefixIds], text: execute.prefixText },
     })
   }
 

@@ -117,7 +117,7 @@ export class MembershipCalls {
     const reply = await this.#call(peer, 'swim/sync', body, deadlineMs, signal)
     if (reply === undefined) return 'silent'
     const before = swim.table.size
-    if (!this.#heard(peer, reply)) return 'silent'
+    if (!this.#heard(peer, reply, true)) return 'silent'
     // Words that either side may not keep would be offered for ever: only progress asks for another round.
     return swim.table.size > before || words.length < told.words.length ? 'more' : 'equal'
   }
@@ -205,11 +205,11 @@ export class MembershipCalls {
   }
 
   /** Takes in an answer. @returns false when it is none */
-  #heard(from: PeerId, answer: Uint8Array): boolean {
+  #heard(from: PeerId, answer: Uint8Array, isPulled = false): boolean {
     const { wire, step, nowMs } = this.#ports
     const gossip = this.#opened(() => wire.open(gossipCodec, from, answer))
     if (gossip === undefined) return false
-    step({ type: 'heard', from, gossip: wire.gossip(from, gossip), nowMs: nowMs() })
+    step({ type: 'heard', from, gossip: wire.gossip(from, gossip), nowMs: nowMs(), isPulled })
     return true
   }
 

@@ -1,6 +1,7 @@
 /** Who may use the API of a node and how much of it: keys, their limits, and where what they used is remembered. */
 
 import type { DriverKind } from '../../models/backend.ts'
+import type { MeshLoad } from './mesh.ts'
 
 /** `read` looks, `user` also has jobs and spends, `admin` also mints, moves credit and manages keys. Each may do what those before it may. */
 export const ROLES = ['read', 'user', 'admin'] as const
@@ -105,4 +106,6 @@ export interface NodeGauges {
   engines(): Promise<readonly EngineReading[]>
   /** Messages of peers that were refused, by reason: a short list that the code knows. */
   rejects(): ReadonlyMap<string, number>
+  /** Undefined where there is no other machine. */
+  mesh(): MeshLoad | undefined
 }

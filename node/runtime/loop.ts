@@ -35,7 +35,7 @@ export type LoopPorts = {
 
 type Entry = {
   job: Job
-  readonly inbox: { readonly event: JobEvent; readonly journaled: boolean }[]
+  readonly inbox: { readonly event: JobEvent; readonly journaled: boolean; readonly attempt: number | undefined }[]
   draining: boolean
   /** The job has changed, or a run of an effect has been aborted, since what is owed was last started. */
   unstarted: boolean
@@ -111,15 +111,18 @@ export class JobLoop {
     this.#startOwed(entry)
   }
 
-  /** @param journaled  true when the state after this event is on disk already */
-  dispatch(id: JobId, event: JobEvent, journaled = false): void {
-    this.#deliver(id, [event], journaled)
+  /**
+   * @param journaled  true when the state after this event is on disk already
+   * @param attempt    the attempt that the event speaks of; a job that has gone on to another does not hear it
+   */
+  dispatch(id: JobId, event: JobEvent, journaled = false, attempt?: number): void {
+    this.#deliver(id, [event], journaled, attempt)
   }
 
-  #deliver(id: JobId, events: readonly JobEvent[], journaled: boolean): void {
+  #deliver(id: JobId, events: readonly JobEvent[], journaled: boolean, attempt: number | undefined): void {
     const entry = this.#entries.get(id)
     if (entry === undefined) return
-    entry.inbox.push(...events.map((event) => ({ event, journaled })))
+    entry.inbox.push(...events.map((event) => ({ event, journaled, attempt })))
     if (!entry.draining) void this.#drain(entry).catch((error) => this.#ports.fatal(error))
   }
 
@@ -139,7 +142,8 @@ export class JobLoop {
         const before = entry.job
         let durable = true
         let after = before
-        for (const { event, journaled } of entry.inbox.splice(0)) {
+        for (const { event, journaled, attempt } of entry.inbox.splice(0)) {
+          if (attempt !== undefined && attempt !== after.attempt) continue
           const next = step(after, event)
           const isForgettable = REPEATED.has(event.type) || (VOLATILE.has(event.type) && next.phase === after.phase)
           const needsDisk = !journaled && !isForgettable
@@ -170,7 +174,8 @@ export class JobLoop {
   /** Starts what is owed and not running, aborts what runs and is not owed any more. */
   #startOwed(entry: Entry): void {
     entry.unstarted = false
-    const due = new Map(owed(entry.job).map((effect) => [effectKey(effect), effect]))
+    const { attempt } = entry.job
+    const due = new Map(owed(entry.job).map((effect) => [`${attempt}/${effectKey(effect)}`, effect]))
     for (const [key, controller] of entry.running)
       if (!due.has(key)) controller.abort(new FabricError('CF_JOB_EXPIRED', { effect: key }))
     if (entry.job.phase === 'settled') this.#entries.delete(entry.job.id)
@@ -201,7 +206,7 @@ export class JobLoop {
           entry.running.delete(key)
           // A row that was written meanwhile, such as that of a deadline, may lie over the one that the effect wrote.
           const isLastRow = entry.job === job && !entry.draining
-          this.#deliver(job.id, performed.events, performed.journaled && isLastRow)
+          this.#deliver(job.id, performed.events, performed.journaled && isLastRow, job.attempt)
           return
         }
         await this.#ports.clock.sleep(waitMs, controller.signal).catch(() => undefined)

@@ -27,6 +27,19 @@ export type Link = {
   readonly openCalls: number
 }
 
+/** What a transport between machines holds now. */
+export type MeshLoad = {
+  readonly links: Readonly<Record<Link['direction'], number>>
+  /** Calls of others that run. */
+  readonly handlers: number
+  /** Of their bodies, answers and frames that wait here. */
+  readonly bytes: number
+  /** Connections that have not said who they are. */
+  readonly handshakes: number
+  /** Peers that are not heard for a while. */
+  readonly graylisted: number
+}
+
 /** A transport between machines. */
 export interface MeshTransport extends PeerTransport {
   /** Where it listens, with the port that it really got; undefined when it only dials. */

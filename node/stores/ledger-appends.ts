@@ -1,13 +1,11 @@
 /** What a follower has asked to be appended: the validator's answer and the entry itself come in any order, or one of them never. */
-import { domainHash } from '#core/hash'
-import { toHex, utf8 } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import type { Applied, Refused } from '../../core/log/apply.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
 import { forkState, type LogState } from '../../core/log/state.ts'
 import type { LogAccess } from '../runtime/mesh.ts'
 import type { Clock, LogRecord, Store, StoreWrite } from '../runtime/ports.ts'
-import type { Alongside, Pending } from './ledger-core.ts'
+import { type Alongside, appendKey, type Pending } from './ledger-core.ts'
 import { applyPending } from './ledger-draft.ts'
 
 export type AppendsOptions = {
@@ -61,7 +59,7 @@ export class Appends {
     const entries = this.#waiting.size + this.#behindCount
     if (entries >= (this.#options.queueCountMax ?? QUEUE_COUNT_MAX))
       return Promise.reject(new FabricError('CF_STORE_QUEUE_FULL', { entries }))
-    const key = keyOf(kind, body)
+    const key = appendKey(kind, body)
     const earlier = this.#waiting.get(key)
     if (earlier !== undefined) return this.#after(earlier, kind, body, alongside)
     const { promise, resolve, reject } = Promise.withResolvers<Applied | Refused>()
@@ -73,13 +71,17 @@ export class Appends {
     return promise
   }
 
+  has(key: string): boolean {
+    return this.#waiting.has(key)
+  }
+
   /**
    * Sorts an entry that has been applied to a fork.
    *
    * Why a hold must also be said to be this node's: the same intent may have come in at two edges, and one of them drives its job.
    */
   sort(record: FollowedRecord, applied: Applied, to: Finds): void {
-    const waiting = this.#waiting.get(keyOf(applied.kind, applied.entry.body))
+    const waiting = this.#waiting.get(appendKey(applied.kind, applied.entry.body))
     if (waiting === undefined) return
     if (applied.kind === 'hold' && record.own !== true && waiting.index !== record.index) {
       to.sighted.push({ waiting, applied })
@@ -179,8 +181,4 @@ function settle(from: Map<string, Waiting>, waiting: Waiting, answer: () => void
   waiting.settled = true
   from.delete(waiting.key)
   answer()
-}
-
-function keyOf(kind: EntryKind, body: Uint8Array): string {
-  return toHex(domainHash('append', utf8(kind), body))
 }

@@ -1,5 +1,8 @@
 /** What the ledger of a validator that holds the log and the ledger of a follower share: their face, and the way entries become rows. */
+import { domainHash } from '#core/hash'
+import { utf8 } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
+import { type Digest, digestOf } from '../../core/ids.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
@@ -18,6 +21,8 @@ export interface StateLedger extends Ledger {
   readonly state: LogState
   /** Why this copy and the log part ways, once they do: nothing is appended from then on. */
   readonly fault: FabricError | undefined
+  /** True while an append of this node with this key (`appendKey`) is under way. */
+  isAppending(key: Digest): boolean
   /** Calls after each entry is durable here and in the state, in the order of the log. @returns stops the calls */
   onApplied(listener: AppliedListener): () => void
   /** Applies the whole log again and compares the result with every row that the node uses. */
@@ -41,6 +46,11 @@ export type Pending = {
   readonly alongside: Alongside | undefined
   readonly resolve: (result: Applied | Refused) => void
   readonly reject: (error: unknown) => void
+}
+
+/** The same entry asked for again has the same key. */
+export function appendKey(kind: EntryKind, body: Uint8Array): Digest {
+  return digestOf(domainHash('append', utf8(kind), body))
 }
 
 /** Listeners of one ledger. */

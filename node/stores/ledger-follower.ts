@@ -3,6 +3,7 @@
  * by `applyEntry` from the state before it. What it appends is made durable by a validator and counts here once it comes back.
  */
 import { FabricError } from '../../core/errors.ts'
+import type { Digest } from '../../core/ids.ts'
 import { type Applied, applyEntry, type Refused } from '../../core/log/apply.ts'
 import { type EntryKind, entryHash } from '../../core/log/entry.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
@@ -101,6 +102,10 @@ export class FollowerLedger implements StateLedger {
   /** A validator serves the log, and what it serves follows from what is known. */
   get connected(): boolean {
     return this.#fault === undefined && this.#ports.log.source?.() !== undefined
+  }
+
+  isAppending(key: Digest): boolean {
+    return this.#appends.has(key)
   }
 
   onApplied(listener: AppliedListener): () => void {

@@ -4,7 +4,7 @@
  */
 import { domainHash } from '#core/hash'
 import { FabricError } from '../../core/errors.ts'
-import { digestBytes } from '../../core/ids.ts'
+import { type Digest, digestBytes } from '../../core/ids.ts'
 import { type Applied, applyEntry, type Refused } from '../../core/log/apply.ts'
 import { genesisEntryCodec } from '../../core/log/bodies.ts'
 import { type EntryKind, entryHash } from '../../core/log/entry.ts'
@@ -16,6 +16,7 @@ import {
   type Alongside,
   AppliedBell,
   type AppliedListener,
+  appendKey,
   isFork,
   type LedgerOptions,
   type Pending,
@@ -50,6 +51,8 @@ export class LogLedger implements StateLedger {
   readonly #bell = new AppliedBell()
   #fault: FabricError | undefined
   #pending: Pending[] = []
+  /** The batch that is on its way to the log. */
+  #writing: readonly Pending[] = []
   #turn: Promise<unknown> = Promise.resolve()
   #scheduled = false
   #behind = true
@@ -84,6 +87,10 @@ export class LogLedger implements StateLedger {
 
   get fault(): FabricError | undefined {
     return this.#fault
+  }
+
+  isAppending(key: Digest): boolean {
+    return [...this.#pending, ...this.#writing].some(({ kind, body }) => appendKey(kind, body) === key)
   }
 
   onApplied(listener: AppliedListener): () => void {
@@ -159,6 +166,7 @@ export class LogLedger implements StateLedger {
   }
 
   async #write(batch: readonly Pending[]): Promise<void> {
+    this.#writing = batch
     try {
       const draft = await this.#propose(batch)
       this.#pending.unshift(...draft.rest)
@@ -169,6 +177,8 @@ export class LogLedger implements StateLedger {
       // The outcome may be unknown: what the log has after all is found before the next batch.
       this.#behind = true
       for (const { reject } of batch) reject(error)
+    } finally {
+      this.#writing = []
     }
   }
 

@@ -78,6 +78,7 @@ export type Network = SwarmParts & {
 
 const JOINED_MS = 10_000
 const POLL_MS = 20
+const GATEWAY_MS = 3_000
 
 /**
  * @param genesis  of this home; undefined for one that is about to join
@@ -113,6 +114,7 @@ export async function openNetwork(
   const peers = (): readonly PeerId[] => [...ledger.state.validators.keys, ...directory.hinted]
   const rosters = createRosters({ genesis: joined, store: ports.store, transport, peers, ranked: rankedNatively })
   followRosters(rosters, { state: () => ledger.state, clock: ports.clock }, signal).catch(ports.fatal)
+  if (options.behindNat) await firstGateway(transport, ports.clock, signal)
   const addresses = (): readonly string[] => addressesOf(options, transport)
   const source = { name: logName(joined, log), read: log.read.bind(log) }
   return { genesis: joined, ledger, log: source, rosters, transport, directory, isValidator, addresses }
@@ -127,8 +129,27 @@ async function openTransport(
   const swarmKey = ticket === undefined ? await readSwarmKey(paths.swarmKey) : keyOf(ticket)
   return createTlsTransport(
     { listen: behindNat ? null : listen, swarmKey: swarmKey ?? null, openTypes: OPEN_TYPES.slice(), behindNat },
-    { key: keys.node, clock, random, directory, onBug: fatal, onReject, gateways },
+    {
+      key: keys.node,
+      clock,
+      random,
+      directory,
+      onBug: fatal,
+      onReject,
+      gateways: () => orHinted(gateways(), directory),
+    },
   )
+}
+
+/** Before membership knows anybody, whom the invite or the last run named: without a gateway nobody could answer its first record. */
+function orHinted(candidates: readonly PeerId[], { hinted }: PeerDirectory): readonly PeerId[] {
+  return candidates.length > 0 ? candidates : hinted
+}
+
+/** Why it waits: the first record that others get should say how to reach this node. It goes on without, and tries on. */
+async function firstGateway(transport: TlsTransport, clock: Clock, signal: AbortSignal): Promise<void> {
+  const endMs = clock.nowMs() + GATEWAY_MS
+  while (transport.gateways().length === 0 && clock.nowMs() < endMs) await clock.sleep(POLL_MS, signal)
 }
 
 /** Asks at the door for the genesis, and for a place. */

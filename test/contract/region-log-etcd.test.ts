@@ -139,6 +139,24 @@ function faultTests(cluster: EtcdCluster): void {
   )
 
   test(
+    'a tail hears of another writer by its watch, not only by looking now and then',
+    within(8_000, async (signal) => {
+      const swarmId = newSwarm()
+      const options = { endpoints: cluster.endpoints, swarmId, linkOf: toyLink }
+      // Only a ring ends a wait of this clock.
+      const sleep = (_ms: number, until?: AbortSignal): Promise<void> => systemClock.sleep(60_000, until)
+      const reader = await EtcdRegionLog.open(options, { clock: { ...systemClock, sleep } })
+      const writer = await openLog(cluster.endpoints, swarmId)
+      const tail = reader.tail(0n, signal)
+      for (let index = 0n; index < 5n; index += 1n) {
+        await appendAll(writer, 1, Number(index))
+        assert.is((await tail.next()).value?.index, index)
+      }
+      await Promise.all([reader.close(), writer.close()])
+    }),
+  )
+
+  test(
     'a tail hears of another writer, through compaction, trimming behind it and the loss of its member',
     within(14_000, async () => {
       const swarmId = newSwarm()
@@ -190,6 +208,24 @@ function faultTests(cluster: EtcdCluster): void {
       const [first] = logs
       assert.equal(first && (await written(first)), expected([0, 1], 60))
       await Promise.all(logs.map((log) => log.close()))
+    }),
+  )
+
+  test(
+    'a leader that only falls silent is passed by, and what it did meanwhile counts once',
+    within(15_000, async () => {
+      const log = await openLog(cluster.endpoints)
+      await appendAll(log, 5, 0)
+      const leader = await cluster.leader()
+      leader.signal('SIGSTOP')
+      try {
+        await appendAll(log, 20, 1)
+      } finally {
+        leader.signal('SIGCONT')
+      }
+      await appendAll(log, 5, 2)
+      assert.equal(await written(log), [...expected([0], 5), ...expected([1], 20), ...expected([2], 5)].sort())
+      await log.close()
     }),
   )
 

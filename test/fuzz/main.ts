@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { testSeed } from '../support/seeded-random.ts'
+import { seededRandom, testSeed } from '../support/seeded-random.ts'
 import { fuzzDecoder } from './decoder.ts'
+import { fuzzFrames } from './frames.ts'
 import { fuzzHttp, type HttpReport, type Memory } from './http.ts'
 
 const MIB = 1_048_576
@@ -61,13 +62,17 @@ function printHttp({ requests, served, faults, ms, rssBytes, heapBytes, codes }:
 const seed = testSeed()
 const decoder = await runDecoder(Number(values.inputs), seed)
 printDecoder(decoder)
+const frames = fuzzFrames(Number(values.inputs), seededRandom(seed))
+console.log(
+  `stream frames: ${frames.streams} broken streams in ${frames.ms} ms: ${frames.frames} frames, ${frames.refused} refused, ${frames.faults.length} faults`,
+)
 const http = await fuzzHttp(Number(values.requests), seed)
 printHttp(http)
-const faults = [...decoder.faults, ...http.faults]
+const faults = [...decoder.faults, ...frames.faults, ...http.faults]
 if (faults.length > 0) console.error(JSON.stringify(faults, null, 2))
 if (values.save)
   writeFileSync(
     new URL('../../bench/results/fuzz.json', import.meta.url),
-    `${JSON.stringify({ decoder, http, machine: { node: process.version } }, null, 2)}\n`,
+    `${JSON.stringify({ decoder, frames, http, machine: { node: process.version } }, null, 2)}\n`,
   )
 process.exitCode = faults.length > 0 ? 1 : 0

@@ -72,6 +72,8 @@ test(
         ['cfab_host_state', { state: 'ready' }, 1],
         ['cfab_host_state', { state: 'failed' }, 0],
         ['cfab_rejects_total', { reason: 'vote_equivocation' }, 2],
+        ['cfab_mesh_links', { direction: 'dialled' }, 3],
+        ['cfab_mesh', { what: 'graylisted' }, 7],
         ['cfab_account_credits', { account: 'user', state: 'spendable' }, 1000.5],
         ['cfab_engine_steps_total', { model: 'cfab-tiny', driver: 'native' }, 40],
         ['cfab_engine_step_seconds_total', { model: 'cfab-tiny' }, 1.5],

@@ -1,97 +1,19 @@
 /** Random appends by followers over a network that loses messages: every acknowledged entry is in the log once, and all books agree. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { toHex } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
-import { userAccount } from '../../core/ids.ts'
 import { applyEntry } from '../../core/log/apply.ts'
-import { type EntryKind, entryCodec } from '../../core/log/entry.ts'
 import { createState } from '../../core/log/state.ts'
 import type { Store } from '../../node/runtime/ports.ts'
-import type { StateLedger } from '../../node/stores/ledger-core.ts'
-import { type Follower, type Holder, LogNodes } from '../support/log-nodes.ts'
-import { ALICE, BOB } from '../support/log-swarm.ts'
+import { type Follower, LogNodes } from '../support/log-nodes.ts'
+import { accountsOf, bodiesInLog, checkOutcomes, grant, level, wishesOf } from '../support/log-wishes.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../support/memory-store.ts'
 import { keyNamed } from '../support/people.ts'
 import { seededRandom, testSeed } from '../support/seeded-random.ts'
 import { within } from '../support/within.ts'
 
 const seed = testSeed()
-const [alice, bob] = [userAccount(ALICE.peer), userAccount(BOB.peer)]
 const NAMES = ['edge 0', 'edge 1', 'edge 2']
-
-type Wish = { readonly kind: EntryKind; readonly body: Uint8Array; readonly by: number }
-type Outcome = { readonly wish: Wish; readonly status: string; readonly index: bigint | undefined }
-
-/** Some wishes are asked for twice, by the same node or by another. */
-function wishesOf(nodes: LogNodes, random: ReturnType<typeof seededRandom>, count: number): readonly Wish[] {
-  const expiresMs = BigInt(nodes.clock.nowMs() + 600_000)
-  const wishes: Wish[] = []
-  for (let place = 0; place < count; place += 1) {
-    const [earlier] = [wishes[random.below(Math.max(wishes.length, 1))]]
-    const by = random.below(NAMES.length)
-    if (earlier !== undefined && random.below(5) === 0) wishes.push({ ...earlier, by })
-    else if (random.below(3) === 0)
-      wishes.push({ kind: 'hold', body: nodes.swarm.intent({ nonce: BigInt(place), expiresMs, maxTokens: 1 }), by })
-    else {
-      const idempotencyKey = `pay ${place}`
-      const body = nodes.swarm.direct({ kind: 'transfer', from: alice, to: bob, amount: 1n, idempotencyKey }, ALICE)
-      wishes.push({ kind: 'transfer', body, by })
-    }
-  }
-  return wishes
-}
-
-async function grant(ledger: StateLedger, wish: Wish, rows: Map<string, number>): Promise<Outcome> {
-  try {
-    const result = await ledger.append(wish.kind, wish.body, () => {
-      rows.set(toHex(wish.body), (rows.get(toHex(wish.body)) ?? 0) + 1)
-      return []
-    })
-    const index = result.status === 'applied' ? result.entry.index : undefined
-    return { wish, status: result.status === 'refused' ? result.reason : result.status, index }
-  } catch (error) {
-    if (!(error instanceof FabricError)) throw error
-    return { wish, status: error.code, index: undefined }
-  }
-}
-
-async function bodiesInLog({ log }: Holder): Promise<readonly string[]> {
-  const records = await log.read(0n, 4_096)
-  return records.map(({ bytes }) => {
-    const entry = entryCodec.decode(bytes)
-    return entry.action === 'accept' ? toHex(entry.value.body) : 'malformed'
-  })
-}
-
-async function level(ledgers: readonly StateLedger[], signal: AbortSignal): Promise<void> {
-  while (new Set(ledgers.map(({ state }) => state.head.hash)).size > 1) {
-    signal.throwIfAborted()
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
-
-const accountsOf = (store: Store): string => JSON.stringify(store.accounts().map(({ id, bytes }) => [id, toHex(bytes)]))
-
-function checkOutcomes(
-  outcomes: readonly Outcome[],
-  bodies: readonly string[],
-  rows: ReadonlyMap<string, number>,
-): void {
-  for (const { wish, status, index } of outcomes) {
-    const times = bodies.filter((body) => body === toHex(wish.body)).length
-    assert.ok(times <= 1, `${wish.kind} is in the log ${times} times`)
-    if (index !== undefined)
-      assert.is(bodies[Number(index)], toHex(wish.body), 'an acknowledged entry is where it is said to be')
-    assert.ok(['applied', 'job_exists', 'idempotency_repeat'].includes(status), `${wish.kind}: ${status}`)
-  }
-  for (const { wish } of outcomes) {
-    const answered = outcomes.filter((other) => toHex(other.wish.body) === toHex(wish.body))
-    const applied = answered.filter(({ status }) => status === 'applied')
-    if (wish.kind === 'hold') assert.is(applied.length, 1, 'one edge drives a job')
-    assert.ok((rows.get(toHex(wish.body)) ?? 0) >= 1, 'whoever was told that it is applied made its rows')
-  }
-}
 
 test(
   'three followers on a lossy network: every acknowledged entry once, books equal everywhere',
@@ -102,10 +24,12 @@ test(
     const followers = await Promise.all(NAMES.map((name) => nodes.follower(keyNamed(name).peer)))
     const rows = new Map<string, number>()
     const outcomes = await Promise.all(
-      wishesOf(nodes, random, 150).map((wish) => grant(followerAt(followers, wish.by).ledger, wish, rows)),
+      wishesOf(nodes, random, 150, NAMES.length).map((wish) =>
+        grant(followerAt(followers, wish.by).ledger, wish, rows),
+      ),
     )
     await level([holder.ledger, ...followers.map(({ ledger }) => ledger)], signal)
-    checkOutcomes(outcomes, await bodiesInLog(holder), rows)
+    checkOutcomes(outcomes, await bodiesInLog(holder.log), rows)
     assert.is(new Set([holder.store, ...followers.map(({ store }) => store)].map(accountsOf)).size, 1)
     assert.ok((await followerAt(followers, 0).ledger.audit()).replayMatches)
     for (const { close } of [...followers, holder]) await close()
@@ -120,7 +44,7 @@ test(
     const holder = await nodes.holder()
     const disks: readonly MemoryDisk[] = NAMES.map(() => createMemoryDisk())
     const rows = new Map<string, number>()
-    const wishes = wishesOf(nodes, random, 90)
+    const wishes = wishesOf(nodes, random, 90, NAMES.length)
     for (let round = 0; round < 6; round += 1) {
       const followers = await Promise.all(
         NAMES.map((name, place) => {
@@ -136,7 +60,7 @@ test(
       NAMES.map((name, place) => nodes.follower(keyNamed(name).peer, { store: createMemoryStore(disks[place]) })),
     )
     await level([holder.ledger, ...last.map(({ ledger }) => ledger)], signal)
-    const bodies = await bodiesInLog(holder)
+    const bodies = await bodiesInLog(holder.log)
     assert.is(new Set(bodies).size, bodies.length)
     for (const { ledger } of last) assert.ok((await ledger.audit()).replayMatches)
     const again = createState(nodes.swarm.genesis)
@@ -162,7 +86,7 @@ test(
     const rows = new Map<string, number>()
     const [first, ...rest] = holders
     assert.ok(first)
-    const granted = wishesOf(nodes, random, 120).map(async (wish, place) => {
+    const granted = wishesOf(nodes, random, 120, NAMES.length).map(async (wish, place) => {
       await new Promise((resolve) => setTimeout(resolve, place * 5))
       return grant(followerAt(followers, wish.by).ledger, wish, rows)
     })
@@ -171,7 +95,7 @@ test(
     const outcomes = await Promise.all(granted)
     const alive = [...rest, ...followers].map(({ ledger }) => ledger)
     await level(alive, signal)
-    checkOutcomes(outcomes, await bodiesInLog(first), rows)
+    checkOutcomes(outcomes, await bodiesInLog(first.log), rows)
     assert.is(new Set([...rest, ...followers].map(({ store }) => accountsOf(store))).size, 1)
     assert.ok(alive.every(({ fault }) => fault === undefined))
     for (const { close } of [...followers, ...rest]) await close()

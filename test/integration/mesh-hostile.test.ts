@@ -266,4 +266,49 @@ test(
   }),
 )
 
+test(
+  'streams that are opened and reset without end cost their session, and nobody else anything',
+  within(8_000, async () => {
+    const book = emptyBook()
+    const [a, friend] = [await meshPeer(1, book), await meshPeer(3, book)]
+    a.onMessage('echo', async (_from, body) => body)
+    const session = await rawSession(portOf(a), 2)
+    for (let count = 0; count < 5_000 && !session.destroyed; count += 1) {
+      rawRequest(session, '/mesh/v1/call/echo', { 'content-length': 9 }).close(8)
+      if (count % 100 === 0) assert.equal(await friend.request(a.self, 'echo', BYTES, SOON), BYTES)
+    }
+    await until(() => session.destroyed)
+    await until(() => a.load().handlers === 0 && a.load().bytes === 0)
+    await Promise.all([a.close(), friend.close()])
+  }),
+)
+
+test(
+  'a request that never ends its body loses its place in a while',
+  within(5_000, async () => {
+    const a = await meshPeer(1, emptyBook(), { limits: { bodyMs: 200, pingMs: 100 } })
+    a.onMessage('echo', async (_from, body) => body)
+    const session = await rawSession(portOf(a), 2)
+    const stream = rawRequest(session, '/mesh/v1/call/echo', { 'content-length': 1_000 })
+    stream.write(new Uint8Array(10))
+    await until(() => a.load().handlers === 1)
+    await until(() => a.load().handlers === 0 && a.load().bytes === 0)
+    session.destroy()
+    await a.close()
+  }),
+)
+
+test(
+  'whoever has said nothing but a handshake is sent away, and keeps no session',
+  within(5_000, async () => {
+    const a = await meshPeer(1, emptyBook(), { limits: { handshakeMs: 300 } })
+    const sockets = await Promise.all([2, 3, 4].map((seed) => rawTls(portOf(a), credentialsOf(keyOfSeed(seed)))))
+    assert.ok(sockets.every((socket) => socket !== undefined))
+    assert.is(a.load().handshakes, 3)
+    await until(() => a.load().handshakes === 0)
+    assert.equal(a.links(), [])
+    await a.close()
+  }),
+)
+
 test.run()

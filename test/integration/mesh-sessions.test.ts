@@ -88,6 +88,25 @@ test(
 )
 
 test(
+  'an address that swallows everything does not keep a peer from being reached at the next one',
+  within(5_000, async () => {
+    const book = emptyBook()
+    const [a, b] = [await echoing(1, book), await echoing(2, book)]
+    const way = await silentWay(b.listening?.port ?? 0)
+    way.hush()
+    const address = way.server.address()
+    assert.ok(address !== null && typeof address !== 'string')
+    const real = book.addresses.get(b.self) ?? []
+    book.addresses.set(b.self, [{ kind: 'direct', host: LOOPBACK, port: address.port }, ...real])
+    const begun = performance.now()
+    assert.equal(await a.request(b.self, 'echo', BYTES, { deadlineMs: 3_000 }), BYTES)
+    assert.ok(performance.now() - begun < 2_500)
+    way.server.close()
+    await Promise.all([a.close(), b.close()])
+  }),
+)
+
+test(
   'nobody listens: calls fail at once, and between tries without one',
   within(5_000, async () => {
     const book = emptyBook()

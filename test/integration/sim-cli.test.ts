@@ -56,6 +56,23 @@ test(
 )
 
 test(
+  'membership at scale is told in tables, drawn into a file and bounded, with exit status 0',
+  within(LIMIT_MS, async () => {
+    const small = '--members --peers 12 --regions 1 --views 200 --runs 2 --seed 5'
+    const { status, out, err } = await sim(`${small} --svg members.svg`)
+    assert.is(status, 0, err)
+    assert.match(out, /regions +1 of 12 full members/)
+    assert.match(out, /whole again \d/)
+    assert.match(out, /All news reached everybody, all dead were found\./)
+    assert.match(readFileSync(path.join(CWD, 'members.svg'), 'utf8'), /^<svg .*Dead peers/)
+    const report = JSON.parse((await sim(`${small} --json`)).out)
+    assert.equal([report.seed, report.regions.length, report.views.length], [5, 1, 3])
+    for (const words of ['--peers 9', '--regions 17', '--views 100001', '--runs 0', '--loss 0.6', '--silent x'])
+      assert.is((await sim(`--members ${words}`)).status, 78, words)
+  }),
+)
+
+test(
   'a picture that cannot be written is an error of its own',
   within(LIMIT_MS, async () => {
     const { status, err } = await sim(`${SMALL} --svg absent/plot.svg`)

@@ -86,7 +86,7 @@ export class Checkers {
   }
 
   stepped(before: Job, after: Job): void {
-    if (PHASES.indexOf(after.phase) < PHASES.indexOf(before.phase))
+    if (after.attempt === before.attempt && PHASES.indexOf(after.phase) < PHASES.indexOf(before.phase))
       violated('phases-go-down', `${before.phase} became ${after.phase}`)
   }
 

@@ -79,6 +79,8 @@ function execute(edge: Edge, job: Job, effect: Placed<'execute'>, done: Done) {
     replica,
     payload: edge.payload(job.id),
     nonce,
+    prefixIds: new Uint8Array(),
+    prefixText: '',
   }
   const deadlineMs = Number(assignmentOf(job.assignment).commitByMs) - node.clock.nowMs()
   const { swarmId } = node.world.genesis

@@ -42,10 +42,12 @@ function logAssignment(edge: Edge, job: Job, done: Done) {
     overlapping,
     ...job.certificate,
   })
-  node.propose('assignment', `${node.name}/assignment/${job.id}`, body, (result) => {
+  node.propose('assignment', `${node.name}/assignment/${job.id}/${attempt}`, body, (result) => {
     if (result?.status === 'applied' && node.world.point(node, 'assignment-logged')) return
     // A repeat after a crash finds its own entry in the log.
-    const isLogged = result?.status === 'applied' || node.view().jobs.get(job.id)?.phase === 'assigned'
+    const logged = node.view().jobs.get(job.id)
+    const isThere = logged?.phase === 'assigned' && logged.attempt === attempt
+    const isLogged = result?.status === 'applied' || isThere
     done(isLogged ? [{ type: 'assignment-logged' }] : 'retry')
   })
 }

@@ -229,6 +229,10 @@ export class Edge {
     const { node } = this
     const before = entry.job
     entry.job = after
+    if (after.attempt > before.attempt) {
+      node.world.coverage.count('another attempt')
+      this.streams.delete(after.id)
+    }
     if (before.phase !== after.phase) {
       const reason = after.phase === 'failed' ? ` (${after.reason})` : ''
       node.world.trace.say(`${node.name} ${node.world.checkers.jobName(after.id)} ${after.phase}${reason}`)
@@ -243,7 +247,8 @@ export class Edge {
   }
 
   #startOwed(entry: Entry): void {
-    const due = new Map(owed(entry.job).map((effect) => [effectKey(effect), effect]))
+    const { attempt } = entry.job
+    const due = new Map(owed(entry.job).map((effect) => [`${attempt}/${effectKey(effect)}`, effect]))
     for (const [key, run] of entry.running) {
       if (due.has(key)) continue
       run.cancelled = true

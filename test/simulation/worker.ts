@@ -91,7 +91,8 @@ export class Worker {
     const intent = openAs(intentCodec, offer.value.intent, swarmId)
     if (intent.action !== 'accept') return refuse('intent')
     const jobId = jobIdOf(swarmId, intent.value.body)
-    if (node.view().jobs.get(jobId)?.phase !== 'held') return refuse('unknown_parent')
+    const phase = node.view().jobs.get(jobId)?.phase
+    if (phase === undefined || phase === 'settled') return refuse('unknown_parent')
     const isBusy = this.kind === 'busy' || node.world.prng.chance(50)
     const value = {
       jobId,

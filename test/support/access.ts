@@ -1,8 +1,10 @@
 /** Keys, their usage and the node's own figures for a control plane over a fake app. */
+
 import { join } from 'node:path'
 import type { JobId } from '../../core/ids.ts'
 import type { EngineReading, KeyHold, KeySpent, KeyUsage, KeyWish, NodeGauges } from '../../node/runtime/access.ts'
 import type { App, JobView } from '../../node/runtime/app.ts'
+import type { MeshLoad } from '../../node/runtime/mesh.ts'
 import type { Clock } from '../../node/runtime/ports.ts'
 import { systemClock, systemRandom } from '../../node/runtime/system.ts'
 import { ApiKeyFile } from '../../node/stores/api-keys.ts'
@@ -104,6 +106,10 @@ export class WatchedApp implements NodeGauges {
 
   rejects(): ReadonlyMap<string, number> {
     return this.rejected
+  }
+
+  mesh(): MeshLoad {
+    return { links: { dialled: 3, accepted: 2, reverse: 1 }, handlers: 4, bytes: 5_000, handshakes: 6, graylisted: 7 }
   }
 
   #asOpen(job: JobView | undefined): JobView | undefined {

@@ -48,6 +48,8 @@ export type JobRunOptions = {
   readonly intent?: Partial<Intent>
   readonly genesis?: Partial<GenesisBody>
   readonly validatorCount?: number
+  /** How often the job may be drawn; one time when absent. */
+  readonly attemptsMax?: number
   /** Peers that came in by invites and made epoch 1: then jobs are drawn from its roster. */
   readonly joined?: readonly string[]
 }
@@ -84,7 +86,7 @@ export class JobRun {
     const held = applied(this.swarm.apply('hold', envelope))
     invariant(held.jobId !== null, 'a hold makes a job')
     this.id = held.jobId
-    this.first = this.#admitted(intentOfAlice(options.intent), envelope, held)
+    this.first = this.#admitted(intentOfAlice(options.intent), envelope, held, options.attemptsMax ?? 1)
     this.job = this.first
   }
 
@@ -103,7 +105,7 @@ export class JobRun {
   }
 
   answerOf(peer: PeerId, answer: 'accept' | 'busy' = 'accept'): Uint8Array {
-    const value = { jobId: this.id, attempt: 0, answer, slotsFree: 1 }
+    const value = { jobId: this.id, attempt: this.job.attempt, answer, slotsFree: 1 }
     return sealAs(answerCodec, value, this.swarm.state.swarmId, secretOf(peer))
   }
 
@@ -150,7 +152,7 @@ export class JobRun {
     const start = {
       swarmId,
       jobId: this.id,
-      attempt: 0,
+      attempt: this.job.attempt,
       replica,
       worker: key.peer,
       receiver: EDGE.peer,
@@ -160,7 +162,7 @@ export class JobRun {
       ...{ key, swarmId, chain: { head: openChain(start).head, count: 1 }, salt: new Uint8Array(32).fill(replica + 1) },
       order: {
         jobId: this.id,
-        assignment: { attempt: 0 },
+        assignment: { attempt: this.job.attempt },
         assignmentHash: bodyDigest('assignment', swarmId, this.assignment),
         replica,
       },
@@ -190,7 +192,11 @@ export class JobRun {
     const { swarmId } = this.swarm.state
     const worker = this.workers[replica] ?? ALICE.peer
     const delivery = {
-      ...{ jobId: this.id, attempt: 0, assignmentHash: bodyDigest('assignment', swarmId, this.assignment) },
+      ...{
+        jobId: this.id,
+        attempt: this.job.attempt,
+        assignmentHash: bodyDigest('assignment', swarmId, this.assignment),
+      },
       ...{
         segments: [{ worker, tokenStart: 0, tokenCount: OUTPUT.length }],
         chainHead: digestNamed('chain'),
@@ -275,12 +281,12 @@ export class JobRun {
     return this.tell({ type: 'settlement-logged', outcome: 'refunded', body, certificate: null })
   }
 
-  #admitted(intent: Intent, intentEnvelope: Uint8Array, { hash, entry }: Applied): Job {
+  #admitted(intent: Intent, intentEnvelope: Uint8Array, { hash, entry }: Applied, attemptsMax: number): Job {
     const { state } = this.swarm
     const logged = this.swarm.job(this.id)
     const { index, previous, timeMs } = entry
     const hold = { hash, index, previous, timeMs, deadlineMs: logged.deadlineMs, amount: logged.holdAmount }
-    return admitJob({
+    const job = admitJob({
       id: this.id,
       user: logged.user,
       intent,
@@ -289,6 +295,7 @@ export class JobRun {
       state,
       roster: this.roster,
     })
+    return { ...job, timing: { ...job.timing, attemptsMax } }
   }
 }
 

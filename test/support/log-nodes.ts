@@ -46,16 +46,22 @@ export type FollowerParts = {
 
 export class LogNodes {
   readonly swarm: LogSwarm
-  readonly network: MemoryNetwork
+  network: MemoryNetwork
   readonly random: Random
   readonly clock: Clock
   readonly #service: LogServiceOptions
   strangers: readonly PeerId[] = []
 
-  constructor(seed = 1, network: MemoryNetworkOptions = {}, service: LogServiceOptions = {}, clock = systemClock) {
+  constructor(
+    seed = 1,
+    network: MemoryNetworkOptions = {},
+    service: LogServiceOptions = {},
+    clock = systemClock,
+    log: 'sqlite' | 'etcd' = 'sqlite',
+  ) {
     this.clock = clock
     this.random = seededRandom(seed)
-    this.swarm = new LogSwarm({ createdMs: BigInt(clock.nowMs()) })
+    this.swarm = new LogSwarm({ createdMs: BigInt(clock.nowMs()), log })
     this.network = createMemoryNetwork(network, { clock, random: this.random })
     this.#service = { heartbeatMs: 100, ...service }
   }
@@ -98,7 +104,8 @@ export class LogNodes {
     const transport = parts.wrap?.(endpoint) ?? endpoint
     const store = parts.store ?? createMemoryStore()
     const holders = logHolders(swarm.genesis)
-    const validators = parts.validators ?? (parts.relays === true ? holders : [...holders, ...this.validators.slice(1)])
+    const validators =
+      parts.validators ?? (parts.relays === true ? holders : [...new Set([...holders, ...this.validators])])
     const quick = { requestMs: 300, silenceMs: 500, restMs: 200, readMs: 3_000, appendMs: 10_000 }
     const access = createLogAccess(
       { ...quick, ...parts.access },

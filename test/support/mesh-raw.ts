@@ -7,6 +7,7 @@ import {
 } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import type { KeyPair } from '../../core/identity/keys.ts'
 import { credentialsOf } from '../../node/mesh/tls/certificate.ts'
 import { ALPN } from '../../node/mesh/tls/wire.ts'
 import { keyOfSeed, LOOPBACK } from './mesh.ts'
@@ -33,9 +34,9 @@ export function rawTls(port: number, options: ConnectionOptions): Promise<TLSSoc
   })
 }
 
-/** A session that has said hello, as the peer of a seed. */
-export async function rawSession(port: number, seed: number): Promise<ClientHttp2Session> {
-  const socket = await rawTls(port, credentialsOf(keyOfSeed(seed)))
+/** A session that has said hello. @param key  or the seed of one */
+export async function rawSession(port: number, key: KeyPair | number): Promise<ClientHttp2Session> {
+  const socket = await rawTls(port, credentialsOf(typeof key === 'number' ? keyOfSeed(key) : key))
   if (socket === undefined) throw new Error('the handshake failed')
   const session = connectHttp2('https://mesh', { createConnection: () => socket })
   session.on('error', () => {})

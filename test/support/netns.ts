@@ -66,8 +66,8 @@ export function startNetwork(nats: readonly boolean[]): TestNetwork {
   try {
     for (const space of spaces) ip('netns', 'add', space)
     for (const space of spaces) ip('-n', space, 'link', 'set', 'lo', 'up')
-    ip('-n', hub, 'link', 'add', 'br', 'type', 'bridge')
-    ip('-n', hub, 'link', 'set', 'br', 'up')
+    ip('-n', hub, 'link', 'add', 'name', 'switch', 'type', 'bridge')
+    ip('-n', hub, 'link', 'set', 'switch', 'up')
     for (const [place, nat] of nats.entries()) addMachine(hub, place, nat)
     return network
   } catch (error) {
@@ -116,7 +116,7 @@ function addMachine(hub: string, place: number, nat: boolean): void {
   const machine = nameOf(place)
   const outer = nat ? routerOf(place) : machine
   ip('link', 'add', `p${place}`, 'netns', hub, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', outer)
-  ip('-n', hub, 'link', 'set', `p${place}`, 'master', 'br', 'up')
+  ip('-n', hub, 'link', 'set', `p${place}`, 'master', 'switch', 'up')
   setAddress(outer, 'eth0', `${outerAddress(place)}/24`)
   if (nat) addRouter(outer, machine, place)
   const { here, there } = managedAddress(place)
@@ -148,13 +148,19 @@ function addRouter(router: string, machine: string, place: number): void {
 }
 
 function setFilter(space: string, cut: readonly string[], lossPermille: number): void {
-  const drops = cut.length === 0 ? '' : `ip saddr { ${cut.join(', ')} } drop;`
-  const loss = lossPermille === 0 ? '' : `iifname "eth0" numgen random mod 1000 < ${lossPermille} drop;`
+  const drops = cut.length === 0 ? '' : `ip saddr { ${cut.join(', ')} } drop`
+  const loss = lossPermille === 0 ? '' : `iifname "eth0" numgen random mod 1000 < ${lossPermille} drop`
   nft(
     space,
     `table ip weather { }
     delete table ip weather
-    table ip weather { chain arriving { type filter hook prerouting priority -300; ${drops} ${loss} } }`,
+    table ip weather {
+      chain arriving {
+        type filter hook prerouting priority -300
+        ${drops}
+        ${loss}
+      }
+    }`,
   )
 }
 

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DOWNLOAD_LIMITS, type DownloadLimits, type PullEvent } from '../../models/fetch/download.ts'
 import type { Disk } from '../../models/fetch/files.ts'
+import type { PeerFiles } from '../../models/fetch/peers.ts'
 import { type Pulled, type PullRequest, pullModel } from '../../models/fetch/pull.ts'
 import { systemClock } from '../../node/runtime/system.ts'
 
@@ -20,16 +21,21 @@ export type PullTestOptions = {
   readonly env?: Readonly<Record<string, string>>
   readonly limits?: DownloadLimits
   readonly disk?: Disk
+  readonly peers?: PeerFiles
   readonly onEvent?: (event: PullEvent) => void
   readonly signal?: AbortSignal
 }
 
 export function pullTo(folder: string, request: PullRequest, options: PullTestOptions = {}): Promise<Pulled> {
-  const { env = {}, limits = QUICK, disk, onEvent = () => undefined, signal } = options
+  const { env = {}, limits = QUICK, disk, peers, onEvent = () => undefined, signal } = options
   return pullModel(
     request,
     { folder, env, cwd: folder, limits },
-    { clock: systemClock, onEvent, ...(disk === undefined ? {} : { disk }) },
+    {
+      ...{ clock: systemClock, onEvent },
+      ...(disk === undefined ? {} : { disk }),
+      ...(peers === undefined ? {} : { peers }),
+    },
     signal ?? new AbortController().signal,
   )
 }

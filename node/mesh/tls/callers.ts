@@ -32,6 +32,8 @@ export type CallersPorts = {
 type Backoff = { readonly failures: number; readonly untilMs: number }
 
 const BACKOFFS_MAX = 4_096
+/** An abort without a reason would make an error of its own. */
+const OVER = new FabricError('CF_MESH_STREAM_BROKEN', { reason: 'dial_over' })
 
 export class Callers {
   readonly #options: CallersOptions
@@ -123,17 +125,43 @@ export class Callers {
   }
 
   async #dial(peer: PeerId): Promise<Caller> {
-    let refusal: unknown
-    for (const address of this.#ports.directory.addressesOf(peer)) {
-      if (this.#closed) break
-      try {
-        return this.#keep(await this.#try(peer, address))
-      } catch (error) {
-        if (isRefusal(error)) refusal = error
-      }
-    }
+    const failures: unknown[] = []
+    const caller = await this.#firstOf(peer, this.#ports.directory.addressesOf(peer), failures)
+    if (caller !== undefined) return this.#keep(caller)
     this.#delay(peer)
-    throw refusal ?? unreachable(peer)
+    throw failures.find(isRefusal) ?? unreachable(peer)
+  }
+
+  /** Tries each address in turn, the next one when the last has failed or takes long; the first that answers is kept. */
+  async #firstOf(
+    peer: PeerId,
+    [address, ...others]: readonly PeerAddress[],
+    failures: unknown[],
+  ): Promise<Caller | undefined> {
+    if (address === undefined || this.#closed) return undefined
+    const first = this.#try(peer, address).catch((error: unknown) => {
+      failures.push(error)
+      return undefined
+    })
+    const early = others.length === 0 ? await first : await this.#within(first, this.#options.limits.staggerMs)
+    if (early !== undefined) return early
+    if (others.length === 0) return undefined
+    const rest = this.#firstOf(peer, others, failures)
+    const winner = await firstFound(first, rest)
+    for (const attempt of [first, rest]) void attempt.then((loser) => loser === winner || loser?.close())
+    return winner
+  }
+
+  /** @returns undefined when it has failed, or is not there in time */
+  async #within(attempt: Promise<Caller | undefined>, ms: number): Promise<Caller | undefined> {
+    const timer = new AbortController()
+    const late = this.#ports.clock.sleep(ms, timer.signal).then(
+      () => undefined,
+      () => undefined,
+    )
+    const early = await Promise.race([attempt, late])
+    timer.abort(OVER)
+    return early
   }
 
   async #try(peer: PeerId, address: PeerAddress): Promise<Caller> {
@@ -210,6 +238,12 @@ export class Callers {
   #nowMs(): number {
     return Number(this.#ports.clock.monotonicNs() / 1_000_000n)
   }
+}
+
+/** The first of two that is found; undefined when neither is. */
+async function firstFound<T>(a: Promise<T | undefined>, b: Promise<T | undefined>): Promise<T | undefined> {
+  const found = await Promise.race([a, b])
+  return found ?? (await a) ?? (await b)
 }
 
 function usable(caller: Caller | undefined): Caller | undefined {

@@ -39,6 +39,10 @@ export class Gate {
     return this.#ports.directory.standingOf(peer) === 'stranger'
   }
 
+  get shutCount(): number {
+    return this.#graylist.size
+  }
+
   isShut(peer: PeerId): boolean {
     return this.#graylist.has(peer)
   }

@@ -32,6 +32,12 @@ export class Graylist {
     return true
   }
 
+  /** Peers that are not heard now. */
+  get size(): number {
+    const nowMs = this.#nowMs()
+    return [...this.#standings.values()].filter(({ untilMs }) => untilMs > nowMs).length
+  }
+
   has(peer: PeerId): boolean {
     return (this.#standings.get(peer)?.untilMs ?? 0) > this.#nowMs()
   }

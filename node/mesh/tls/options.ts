@@ -88,6 +88,8 @@ export type MeshLimits = {
   readonly dialMs: number
   /** Sessions that this node dialled; the longest idle goes when one more comes. */
   readonly dialledMax: number
+  /** So long an address is tried alone before the next one is tried beside it. */
+  readonly staggerMs: number
   readonly backoffMs: number
   readonly backoffMsMax: number
   /** A session is asked whether it lives after so long without, and is dropped when it does not say so in time. */
@@ -139,10 +141,11 @@ export const MESH_LIMITS: MeshLimits = {
   strangersMax: 64,
   dialMs: 4 * SECOND,
   dialledMax: 512,
+  staggerMs: 500,
   backoffMs: 100,
   backoffMsMax: 2 * SECOND,
   pingMs: 5 * SECOND,
-  pingDeadlineMs: 4 * SECOND,
+  pingDeadlineMs: 3 * SECOND,
   idleMs: 5 * MINUTE,
   bodyMs: 30 * SECOND,
   callMsMax: 24 * 60 * MINUTE,

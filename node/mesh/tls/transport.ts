@@ -3,7 +3,7 @@ import type { ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { FabricError } from '../../../core/errors.ts'
 import type { PeerId } from '../../../core/ids.ts'
-import type { Link, MeshTransport, PeerAddress, PenaltyReason } from '../../runtime/mesh.ts'
+import type { Link, MeshLoad, MeshTransport, PeerAddress, PenaltyReason } from '../../runtime/mesh.ts'
 import type { CallOptions, PeerStream, PeerTransport, RequestHandler, StreamHandler } from '../../runtime/ports.ts'
 import { Call } from '../call.ts'
 import { createMemoryNetwork } from '../memory.ts'
@@ -33,8 +33,8 @@ export interface TlsTransport extends MeshTransport {
   gateways(): readonly PeerId[]
   /** Called when `gateways()` has changed. @returns stops the calls */
   onGateways(listener: () => void): () => void
-  /** What the work of others holds here now, for metrics. */
-  load(): { readonly handlers: number; readonly bytes: number; readonly handshakes: number }
+  /** For metrics. */
+  load(): MeshLoad
 }
 
 /** @throws FabricError CF_CONFIG_INVALID for a swarm key that is too short or an address not of this machine; CF_CONTROL_PORT_BUSY */
@@ -141,8 +141,11 @@ class Mesh implements TlsTransport {
     return this.#gateways.onChange(listener)
   }
 
-  load(): { readonly handlers: number; readonly bytes: number; readonly handshakes: number } {
-    return { ...this.#room.held, handshakes: this.#listener.pendingCount }
+  load(): MeshLoad {
+    const links = { dialled: 0, accepted: 0, reverse: 0 }
+    for (const { direction } of this.links()) links[direction] += 1
+    const [handshakes, graylisted] = [this.#listener.pendingCount, this.#gate.shutCount]
+    return { links, ...this.#room.held, handshakes, graylisted }
   }
 
   penalise(peer: PeerId, reason: PenaltyReason): void {

@@ -7,7 +7,7 @@ import type { SwimOptions } from '../../../core/membership/options.ts'
 import { ACCUSATION_BYTES, type Accusation, type Gossip } from '../../../core/membership/rumours.ts'
 import { Swim } from '../../../core/membership/swim.ts'
 import { compare, DIGEST_BYTES, differing, digestOfTable, versionsIn } from '../../../core/membership/sync.ts'
-import type { MemberState } from '../../../core/membership/table.ts'
+import type { Entry } from '../../../core/membership/table.ts'
 import { type Word, wordOf } from '../../../core/membership/word.ts'
 import type { RecordVersion } from '../../../core/roster/record.ts'
 import { Prng } from '../prng.ts'
@@ -39,11 +39,13 @@ export type SwimWorldOptions = {
   readonly recordBytes: number
 }
 
-export type Seen = (observer: SwimNode, peer: PeerId, state: MemberState) => void
+/** Somebody has come to see a peer in another state, or under another word. */
+export type Seen = (observer: SwimNode, entry: Entry<Word>) => void
 
 /** Type and length of a message, HTTP/2 and TLS framing. */
 const MESSAGE_BYTES = 90
 const VERSION_BYTES = 52
+const LONELY_MS = 1_000
 const START_MS = 1_700_000_000_000
 
 export class SwimWorld {
@@ -87,7 +89,14 @@ export class SwimWorld {
     node.isUp = true
     node.life += 1
     this.#tick(node, node.life)
-    for (const other of through) this.#sync(node, other.peer)
+    this.#join(node, node.life, through)
+  }
+
+  /** As the driver does: asks one after the other until somebody else is seen. */
+  #join(node: SwimNode, life: number, [first, ...rest]: readonly SwimNode[]): void {
+    if (first === undefined || node.life !== life || node.swim.table.thereCount > 1) return
+    this.#sync(node, first.peer)
+    this.scheduler.after(LONELY_MS, () => this.#join(node, life, [...rest, first]))
   }
 
   crash(node: SwimNode): void {
@@ -100,6 +109,11 @@ export class SwimWorld {
     for (const peer of node.swim.table.pick(8, ({ state }) => state === 'alive'))
       this.#perform(node, { type: 'gossip', peer, gossip: node.swim.gossipFor(peer) })
     this.crash(node)
+  }
+
+  /** Lets a node say something new of itself. */
+  announce(node: SwimNode): void {
+    this.#step(node, { type: 'announce', nowMs: this.nowMs })
   }
 
   stall(node: SwimNode, ms: number): void {
@@ -141,7 +155,7 @@ export class SwimWorld {
     if (effect.type === 'sign') this.#sign(node, effect.version)
     else if (effect.type === 'changed') {
       const entry = node.swim.table.get(effect.peer)
-      if (entry !== undefined) this.#seen(node, effect.peer, entry.state)
+      if (entry !== undefined) this.#seen(node, entry)
     } else if (effect.type === 'sync') this.#sync(node, effect.peer)
     else if (effect.type === 'gossip') this.#ask(node, effect.peer, this.#said(node, effect.gossip), 2_000, () => {})
     else if (effect.type === 'ping') this.#ping(node, effect)
@@ -240,7 +254,7 @@ export class SwimWorld {
           const words = wanted.map((id) => other.swim.table.get(id)?.word).filter((word) => word !== undefined)
           const answer = { words, accusations: [] }
           this.#carry(other, node, sizeOf(answer), () =>
-            this.#step(node, { type: 'heard', from: peer, gossip: answer, nowMs: this.nowMs }),
+            this.#step(node, { type: 'heard', from: peer, gossip: answer, nowMs: this.nowMs, isPulled: true }),
           )
         })
       })

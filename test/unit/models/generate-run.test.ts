@@ -20,15 +20,15 @@ const MODEL: LoadedModel = {
   driver: { kind: 'lockstep', reason: '' },
 }
 
-/** Says the script's bytes, then the stop id, as far as the run goes; the runner-up is always `z`, then `y`. */
+/** Says the script's bytes behind the prefix, then the stop id, as far as the run goes; the runner-up is always `z`, then `y`. */
 function say(script: string | Uint8Array, part: Partial<GenerateRequest> = {}): readonly Omit<TokenBatch, 'slot'>[] {
-  const ids = [...Buffer.from(script), STOP_ID]
+  const ids = [...Buffer.from(script), STOP_ID].slice(part.prefixIds?.length ?? 0)
   const detokenize = (list: readonly number[]): string => Buffer.from(list.filter((id) => id < STOP_ID)).toString()
   const request = { ...requestOf(Uint32Array.of(1, 2, 3)), sampling: GREEDY, ...part }
   const run = new GenerateRun(1, request, MODEL, detokenize)
   const batches: Omit<TokenBatch, 'slot'>[] = []
   for (const id of ids) {
-    run.next()
+    while (run.next().ask === 'none') run.take([])
     const { batch, ended } = run.take([{ ids: [id, 122, 121], logits: [3, 1, 0] }])
     if (batch !== undefined) batches.push(batch)
     if (ended) break
@@ -61,6 +61,30 @@ test('bytes that never become a character do not hide a stop string before or af
   const broken = Uint8Array.of(0x61, 0xe6, 0x62, 0x63, 0xe6, 0x64)
   assert.is(outcome(say(broken, { stop: ['c'] })), 'a\ufffdbc|4|stop')
   assert.is(outcome(say(Uint8Array.of(0x61, 0xe6), { stop: ['\ufffd'], maxTokens: 2 })), 'a\ufffd|2|stop')
+})
+
+test('what another began goes on at any byte: characters and stop strings across the border are whole', () => {
+  const script = 'aß日🙂b日🙂c'
+  for (const stop of [[], ['🙂c'], ['日🙂c'], ['b日']]) {
+    const whole = say(script, { stop })
+    const ids = whole.flatMap((batch) => batch.ids)
+    for (let cut = 1; cut < ids.length; cut += 1) {
+      const rest = say(script, { stop, prefixIds: Uint32Array.from(ids.slice(0, cut)) })
+      assert.equal(rest, whole.slice(cut), `cut at ${cut}, stop ${stop}`)
+    }
+  }
+})
+
+test('the prompt is read in its own chunks, then what another said in chunks of at most 63', () => {
+  const prefixIds = new Uint32Array(130).fill(97)
+  const run = new GenerateRun(1, { ...requestOf(new Uint32Array(600).fill(1), 1, 200), prefixIds }, MODEL, () => '')
+  const steps: Step[] = []
+  do steps.push(run.next())
+  while (steps.at(-1)?.ask === 'none')
+  assert.equal(
+    steps.map(({ ids }) => ids.length),
+    [512, 88, 63, 63, 4],
+  )
 })
 
 test('each token tells its probability, and the best beside it when asked', () => {

@@ -106,9 +106,10 @@ test('a wrong hold hash, epoch, beacon, roster or attempt is no draw of this log
     { epoch: 1n },
     { beacon: digestNamed('other') },
     { rosterRoot: digestNamed('other') },
-    { attempt: 1 },
   ]
   for (const part of parts) assert.is(assignmentSaid(part), 'reject proposal_mismatch draw')
+  assert.is(assignmentSaid({ attempt: 1 }), 'reject proposal_mismatch answer', 'the answers are of the first attempt')
+  assert.is(assignmentSaid({ attempt: 3 }), 'ignore stale')
 })
 
 test('deadlines must be ahead, in order, and within the hold', () => {

@@ -21,7 +21,7 @@ function trial(
   const wrong: string[] = []
   const world = new SwimWorld(
     { seed: SEED, swim: LAN, lossPermille: parts.loss ?? 0, delayMs: [1, 40], recordBytes: 400 },
-    (observer, peer, state) => {
+    (observer, { word: { peer }, state }) => {
       if (state === 'dead' && world.node(peer).isUp) wrong.push(`${observer.place} of ${world.node(peer).place}`)
     },
   )
@@ -149,7 +149,7 @@ test('two peers that cannot reach each other but everybody else can stay alive f
 })
 
 test('a third of liars that accuse everybody evict nobody', () => {
-  const kinds = Array.from({ length: 12 }, (_, place) => (place % 3 === 0 ? 'accuser' : 'honest') as const)
+  const kinds = Array.from({ length: 12 }, (_, place) => (place % 3 === 0 ? ('accuser' as const) : ('honest' as const)))
   const { world, wrong } = trial(12, { kinds })
   world.run(120_000)
   assert.equal(
@@ -166,7 +166,7 @@ test('a third of liars that accuse everybody evict nobody', () => {
 })
 
 test('a third of droppers keeps nothing from the others', () => {
-  const kinds = Array.from({ length: 12 }, (_, place) => (place % 3 === 0 ? 'dropper' : 'honest') as const)
+  const kinds = Array.from({ length: 12 }, (_, place) => (place % 3 === 0 ? ('dropper' as const) : ('honest' as const)))
   const { world, wrong } = trial(12, { kinds })
   world.run(30_000)
   assert.equal(wrong, [])

@@ -9,7 +9,7 @@ import { ALICE, MINT_KEY } from '../../../support/log-swarm.ts'
 import type { MemoryDisk } from '../../../support/memory-store.ts'
 import { missing } from '../../../support/missing.ts'
 import { keyNamed } from '../../../support/people.ts'
-import { testSeed } from '../../../support/seeded-random.ts'
+import { seededRandom, testSeed } from '../../../support/seeded-random.ts'
 import { within } from '../../../support/within.ts'
 
 const NEWCOMER = keyNamed('newcomer')
@@ -43,7 +43,7 @@ async function agrees(swarm: EpochSwarm): Promise<readonly PeerId[]> {
   return members
 }
 
-for (const validators of [1, 4]) {
+for (const validators of [1, 4, 13]) {
   test(
     `${validators} of ${validators} validators bring a newcomer in, and then leave the log in peace`,
     within(10_000, async () => {
@@ -186,6 +186,38 @@ test(
     swarm.catchUp(slow)
     assert.ok((await agrees(swarm)).includes(NEWCOMER.peer))
     assert.ok(votersOf(swarm.log.validators, 0b0111).length === 3)
+    await swarm.stopAll()
+  }),
+)
+
+test(
+  'validators that die and come back at random, over a lossy network, never stop for good and never disagree',
+  within(14_000, async () => {
+    const random = seededRandom(testSeed())
+    const network = { dropPermille: 100, delayMs: () => random.below(60), reorder: true }
+    const swarm = new EpochSwarm({ validators: 4, network, seed: random.below(2 ** 31) })
+    const disks: MemoryDisk[] = swarm.startAll().map(({ disk }) => disk)
+    let down: number | undefined
+    for (let round = 0; round < 12; round++) {
+      join(swarm, keyNamed(`round ${round}`))
+      await swarm.clock.advance(random.below(9_000))
+      if (down !== undefined) swarm.start(down, { disk: disks[down] ?? missing('a disk') })
+      down = random.below(3) === 0 ? undefined : random.below(4)
+      if (down !== undefined) disks[down] = (await swarm.kill(down)).disk
+    }
+    if (down !== undefined) swarm.start(down, { disk: disks[down] ?? missing('a disk') })
+    const { epoch } = swarm.log
+    assert.ok(epoch >= 3n, `epoch ${epoch}`)
+    join(swarm)
+    await swarm.until(() => swarm.log.epoch > epoch && swarm.log.nextRoster === null, 120_000)
+    const roots = new Map<string, string>()
+    for (const { state } of swarm.nodes.values())
+      for (const [name, { beacon, rosterRoot }] of state.epochs.entries()) {
+        const said = `${beacon}/${rosterRoot}`
+        assert.is(roots.get(name) ?? said, said)
+        roots.set(name, said)
+      }
+    assert.equal(swarm.bugs, [])
     await swarm.stopAll()
   }),
 )

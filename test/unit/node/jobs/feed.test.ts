@@ -1,11 +1,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { PeerId } from '../../../../core/ids.ts'
 import { JobFeed } from '../../../../node/jobs/feed.ts'
 import { FeedShelf, outcomeOf } from '../../../../node/jobs/feed-shelf.ts'
 import type { JobProgress } from '../../../../node/runtime/app.ts'
 import { assigned, runTo } from '../../../support/every-phase.ts'
 import { NOW_MS, OUTPUT } from '../../../support/job-run.ts'
-import { jobNamed } from '../../../support/people.ts'
+import { jobNamed, keyNamed } from '../../../support/people.ts'
 import { type End, settledRun } from '../../../support/settled-job.ts'
 import { within } from '../../../support/within.ts'
 
@@ -128,6 +129,8 @@ test(
   }),
 )
 
+const workerOf = (replica: number): PeerId => keyNamed(`w${replica}`).peer
+
 function shelved() {
   const run = runTo(assigned)
   const shelf = new FeedShelf(3)
@@ -139,11 +142,13 @@ test(
   'the first replica that speaks is the only one that is heard',
   within(2_000, async (signal) => {
     const { run, shelf, feed } = shelved()
-    assert.is(shelf.tokens(run.job, 2, { ids: [7], text: 'seven' }, 5), true)
-    assert.is(shelf.tokens(run.job, 0, { ids: [8], text: 'eight' }, 5), false)
-    assert.is(shelf.tokens(run.job, 2, { ids: [9], text: 'nine' }, 5), false)
-    assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [8] }), false)
-    assert.is(shelf.finished(run.job, 2, { finish: 'stop', ids: [7, 9] }), true)
+    assert.is(shelf.tokens(run.job, 2, workerOf(2), { ids: [7], text: 'seven' }, 5), true)
+    assert.is(shelf.tokens(run.job, 0, workerOf(0), { ids: [8], text: 'eight' }, 5), false)
+    assert.is(shelf.tokens(run.job, 2, workerOf(2), { ids: [9], text: 'nine' }, 5), false)
+    assert.is(shelf.finished(run.job, 0, workerOf(0), { finish: 'stop', ids: [8] }), undefined)
+    assert.equal(shelf.finished(run.job, 2, workerOf(2), { finish: 'stop', ids: [7, 9] }), [
+      { worker: workerOf(2), tokenStart: 0, tokenCount: 2 },
+    ])
     feed.push(OUTCOME)
     assert.equal(await heard(feed, signal), [
       { type: 'phase', phase: 'executing', atMs: 5, detail: '3 replicas' },
@@ -158,9 +163,9 @@ test(
 test('tokens of a job without a feed go nowhere', () => {
   const { run, shelf } = shelved()
   const other = runTo(assigned, { intent: { nonce: 2n } })
-  assert.is(shelf.tokens(other.job, 0, { ids: [1], text: 'x' }, 5), false)
+  assert.is(shelf.tokens(other.job, 0, workerOf(0), { ids: [1], text: 'x' }, 5), false)
   assert.is(shelf.get(other.id), undefined)
-  assert.is(shelf.finished(run.job, 0, { finish: 'stop', ids: [] }), false)
+  assert.is(shelf.finished(run.job, 0, workerOf(0), { finish: 'stop', ids: [] }), undefined)
 })
 
 test('the shelf drops the oldest closed feeds, and none that is open', () => {
@@ -183,7 +188,7 @@ test(
     const shelf = new FeedShelf(3)
     shelf.open(run.id, 256)
     const before = run.trail.at(-2)?.job ?? run.first
-    assert.is(shelf.tokens(before, 0, { ids: [1], text: 'secret' }, 5), false)
+    assert.is(shelf.tokens(before, 0, workerOf(0), { ids: [1], text: 'secret' }, 5), false)
     shelf.changed(before, job, NOW_MS)
     const all = await heard(shelf.get(run.id) ?? new JobFeed(0), signal)
     assert.equal(

@@ -119,6 +119,8 @@ function orderOf(run: JobRun, parts: Partial<Execute> = {}): Uint8Array {
     replica: 0,
     payload: PAYLOAD,
     nonce: NONCE,
+    prefixIds: new Uint8Array(),
+    prefixText: '',
     ...parts,
   })
 }

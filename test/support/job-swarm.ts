@@ -1,0 +1,150 @@
+/** Every role of a swarm of several machines in one process: an edge, four validators and eight workers with a fake engine each, that can be killed. */
+import { type PeerId, parseDigest } from '../../core/ids.ts'
+import { invariant } from '../../core/invariant.ts'
+import type { Applied } from '../../core/log/apply.ts'
+import { DEFAULT_POLICY, type GenesisBody, genesisRoster, type Policy } from '../../core/log/genesis.ts'
+import { type Intent, PLAIN, payloadCodec, payloadCommitment, plainMessage } from '../../core/log/intent.ts'
+import type { Refused } from '../../core/log/refusal.ts'
+import { Coordinator } from '../../node/jobs/coordinator.ts'
+import { staticRosters } from '../../node/jobs/job-roster.ts'
+import { ValidatorRole } from '../../node/jobs/validator.ts'
+import { renderedMessages } from '../../node/jobs/words.ts'
+import { WorkerRole } from '../../node/jobs/worker.ts'
+import { createMemoryNetwork, type MemoryNetworkOptions } from '../../node/mesh/memory.ts'
+import type { JobProgress } from '../../node/runtime/app.ts'
+import type { Clock, Ledger, PeerTransport } from '../../node/runtime/ports.ts'
+import { systemClock, systemRandom } from '../../node/runtime/system.ts'
+import { FAKE_DIGEST, FAKE_LOAD, FakeBackend, type FakeOptions } from './fake-backend.ts'
+import { FAKE_CHAT, fakeModel, runnerOf } from './fake-models.ts'
+import { EDGE, secretOf, wholeSwarm } from './job-run.ts'
+import { type LogSwarm, START_MS } from './log-swarm.ts'
+import { createMemoryStore } from './memory-store.ts'
+
+const PAYLOAD = {
+  ...PLAIN,
+  ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), texts: [], logprobs: 0 },
+  messages: [plainMessage('user', 'hello')],
+}
+const WORDS = payloadCodec.encode(PAYLOAD)
+
+export type JobSwarmOptions = {
+  readonly network?: MemoryNetworkOptions
+  readonly policy?: Partial<Policy>
+  /** In place of the edge, four validators and eight workers. */
+  readonly members?: GenesisBody['members']
+  readonly engine?: Partial<FakeOptions>
+}
+
+export class JobSwarm {
+  readonly log: LogSwarm
+  readonly coordinator: Coordinator
+  readonly store = createMemoryStore()
+  readonly clock: Clock
+  /** What went wrong that should not have. */
+  readonly bugs: unknown[] = []
+  readonly #machines: ReadonlyMap<PeerId, PeerTransport>
+
+  private constructor(options: JobSwarmOptions, engines: ReadonlyMap<PeerId, Awaited<ReturnType<typeof fakeModel>>>) {
+    const policy = {
+      ...DEFAULT_POLICY,
+      answerMs: 200,
+      commitMs: 5_000,
+      revealMs: 1_000,
+      jobMs: 12_000,
+      ...options.policy,
+    }
+    const { members } = options
+    this.log = wholeSwarm({ genesis: { policy, ...(members === undefined ? {} : { members }) } })
+    const startMs = systemClock.nowMs()
+    this.clock = { ...systemClock, nowMs: () => Number(START_MS) + systemClock.nowMs() - startMs }
+    const onBug = (error: unknown): void => void this.bugs.push(error)
+    const network = createMemoryNetwork(options.network ?? {}, { clock: this.clock, random: systemRandom, onBug })
+    const { state } = this.log
+    const rosters = staticRosters(genesisRoster(state.genesis))
+    const facts = [...engines.values()][0]?.facts
+    const common = { clock: this.clock, random: systemRandom, state: () => state, rosters, facts: () => facts }
+    for (const key of this.log.validators)
+      new ValidatorRole({ ...common, key, store: createMemoryStore(), transport: network.endpoint(key.peer) })
+    this.#machines = new Map(
+      [...engines].map(([peer, model]) => {
+        const transport = network.endpoint(peer)
+        const ports = { key: secretOf(peer), store: createMemoryStore(), transport, runner: runnerOf(model) }
+        new WorkerRole({ ...common, ...ports })
+        return [peer, transport]
+      }),
+    )
+    this.coordinator = new Coordinator(
+      { jobCountMax: 16, retryMs: 20, retryMsMax: 200, tickMs: 20, requestMs: 1_000, feedCountMax: 16 },
+      {
+        ...{ ...common, key: EDGE, store: this.store, transport: network.endpoint(EDGE.peer), ledger: this.#ledger },
+        ...{ fatal: onBug, misbehaved: () => undefined, onEvidence: () => undefined },
+      },
+    )
+    void this.coordinator.run()
+  }
+
+  static async start(options: JobSwarmOptions = {}): Promise<JobSwarm> {
+    const engines = new Map<PeerId, Awaited<ReturnType<typeof fakeModel>>>()
+    const { members } = wholeSwarm().state.genesis
+    for (const { peer, roles } of members)
+      if ((roles & 1) !== 0) engines.set(peer, await fakeModel(FAKE_CHAT, options.engine))
+    return new JobSwarm(options, engines)
+  }
+
+  /** A job of Alice: its feed, and its id. */
+  async submit(parts: Partial<Intent> = {}) {
+    const modelDigest = parseDigest(FAKE_DIGEST)
+    invariant(modelDigest !== undefined, 'the fake model has a digest')
+    const size = {
+      replicas: 1,
+      maxTokens: 200,
+      promptTokens: await promptLength(),
+      modelMegaParams: FAKE_CHAT.megaParams,
+    }
+    const named = { ...size, modelDigest, payloadCommitment: payloadCommitment(WORDS) }
+    const { id } = await this.coordinator.submit(this.log.intent({ ...named, ...parts }), WORDS)
+    const feed = this.coordinator.feeds.get(id)
+    invariant(feed !== undefined, 'an open job has a feed')
+    return { id, feed }
+  }
+
+  /** The machine is gone: its connections break, and it answers nothing more. */
+  async kill(peer: PeerId): Promise<void> {
+    await this.#machines.get(peer)?.close()
+  }
+
+  stop(): void {
+    this.coordinator.stop()
+  }
+
+  readonly #ledger: Ledger = {
+    append: async (kind, body, alongside): Promise<Applied | Refused> => {
+      this.log.nowMs = BigInt(this.clock.nowMs())
+      const result = this.log.apply(kind, body)
+      if (result.status === 'applied') await this.store.commit(alongside?.(result) ?? [])
+      return result
+    },
+    close: async () => undefined,
+  }
+}
+
+/** What a listener hears, until the outcome. */
+export async function heardBy(feed: AsyncIterable<JobProgress>, each: (text: string) => void = () => undefined) {
+  let text = ''
+  const [ids, finishes]: [number[], string[]] = [[], []]
+  for await (const progress of feed) {
+    if (progress.type === 'outcome') return { text, ids, finishes, outcome: progress }
+    if (progress.type === 'finish') finishes.push(progress.finish)
+    if (progress.type !== 'tokens') continue
+    text += progress.text
+    ids.push(...progress.ids)
+    each(text)
+  }
+  throw new Error('a feed ends with its outcome')
+}
+
+async function promptLength(): Promise<number> {
+  const backend = new FakeBackend()
+  await backend.load(FAKE_LOAD)
+  return (await backend.tokenize(await backend.render(renderedMessages(PAYLOAD)), true)).length
+}
