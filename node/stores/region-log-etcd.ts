@@ -74,8 +74,8 @@ export class EtcdRegionLog implements RegionLog {
     return this.#writer.propose(batch, options)
   }
 
-  async read(from: bigint, countMax: number): Promise<readonly LogRecord[]> {
-    const start = from < 0n ? 0n : from
+  async read(wanted: bigint, countMax: number): Promise<readonly LogRecord[]> {
+    const start = wanted < 0n ? 0n : wanted
     const count = Math.max(0, Math.min(countMax, READ_COUNT_MAX))
     const lowest = start > 0n ? start - 1n : 0n
     const end = start + BigInt(count)
@@ -85,10 +85,11 @@ export class EtcdRegionLog implements RegionLog {
     if (head === undefined) return []
     const kept = first === undefined ? 0n : parseU64(first.value, 0)
     if (start < kept) throw new FabricError('CF_STORE_FAILED', { reason: 'trimmed', first: kept })
-    const page = rows.map(({ value }) => value)
-    return this.#checked(page, { from: lowest > kept ? lowest : kept, end, head: parseHead(head.value) }).filter(
-      ({ index }) => index >= start,
-    )
+    // A trim moves its mark before it deletes: what is below the mark may still be there.
+    const hidden = lowest < kept ? keys.entry(lowest) : ''
+    const page = rows.filter(({ key }) => key !== hidden).map(({ value }) => value)
+    const from = lowest > kept ? lowest : kept
+    return this.#checked(page, { from, end, head: parseHead(head.value) }).filter(({ index }) => index >= start)
   }
 
   async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<LogRecord> {

@@ -76,6 +76,9 @@ export type Network = SwarmParts & {
   readonly addresses: () => readonly string[]
 }
 
+/** From a job's deadline until whoever holds the log refunds it; those that share one come one after another. */
+const SWEEP_MS = 2_000
+const SWEEP_TURN_MS = 1_000
 const JOINED_MS = 10_000
 const POLL_MS = 20
 const GATEWAY_MS = 3_000
@@ -209,7 +212,9 @@ async function openLedger(
   const ledger = await LogLedger.open({ genesis, ...batch }, { log, store, clock })
   undo.push(() => ledger.close())
   if (isEtcd) ledger.follow(signal).catch(fatal)
-  new Sweeper({}, { ledger, store, clock }).run(signal).catch(fatal)
+  new Sweeper({ graceMs: SWEEP_MS + SWEEP_TURN_MS * genesis.validators.indexOf(self) }, { ledger, store, clock })
+    .run(signal)
+    .catch(fatal)
   return { ledger, log }
 }
 

@@ -1,11 +1,15 @@
 /** The region log on three etcd members: the contract, then what lost answers, other writers and members that go must not change. */
+
+import { request } from 'undici'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sha256 } from '#core/hash'
+import { u64be } from '../../core/codec/bytes.ts'
 import { parseSwarmId, type SwarmId } from '../../core/ids.ts'
 import type { Proposed } from '../../node/runtime/ports.ts'
 import { systemClock } from '../../node/runtime/system.ts'
 import { EtcdRegionLog } from '../../node/stores/region-log-etcd.ts'
+import { base64Of, EtcdKeys } from '../../node/stores/region-log-etcd-wire.ts'
 import { codeOf } from '../support/error-code.ts'
 import { type EtcdCluster, startEtcd, withoutEtcd } from '../support/etcd.ts'
 import { lossyProxy } from '../support/lossy-proxy.ts'
@@ -208,6 +212,24 @@ function faultTests(cluster: EtcdCluster): void {
       const [first] = logs
       assert.equal(first && (await written(first)), expected([0, 1], 60))
       await Promise.all(logs.map((log) => log.close()))
+    }),
+  )
+
+  test(
+    'a read between the steps of a trim finds neither a hole nor what is trimmed',
+    within(8_000, async () => {
+      const swarmId = newSwarm()
+      const log = await openLog(cluster.endpoints, swarmId)
+      await appendAll(log, 5, 0)
+      const mark = JSON.stringify({ key: new EtcdKeys(swarmId).first, value: base64Of(u64be(3n)) })
+      const answer = await request(`${cluster.endpoints[0]}/v3/kv/put`, { method: 'POST', body: mark })
+      await answer.body.dump()
+      assert.equal(
+        (await log.read(3n, 9)).map(({ index }) => index),
+        [3n, 4n],
+      )
+      assert.is(await codeOf(log.read(2n, 9)), 'CF_STORE_FAILED')
+      await log.close()
     }),
   )
 

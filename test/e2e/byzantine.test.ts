@@ -4,8 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ByzantineValidator } from '../support/byzantine.ts'
 import { type SpawnedSwarm, type SwarmNode, withSwarm } from '../support/spawned-swarm.ts'
-import { allReady, allSee, peersOf, sameBooks, tryChat } from '../support/swarm-asks.ts'
-import { until } from '../support/until.ts'
+import { allReady, allSee, eventually, peersOf, sameBooks, tryChat } from '../support/swarm-asks.ts'
 import { within } from '../support/within.ts'
 
 const LIMIT_MS = 180_000
@@ -35,7 +34,10 @@ test(
       try {
         await swarm.join(4)
         const honest = honestOf(swarm)
-        await until(async () => (await allReady(honest)) && (await allSee(honest, 'alive', [swarm.node(LIAR)])))
+        await eventually(
+          'all are ready',
+          async () => (await allReady(honest)) && (await allSee(honest, 'alive', [swarm.node(LIAR)])),
+        )
         const outcomes: string[] = []
         for (let round = 0; round < ROUNDS; round += 1)
           for (const edge of honest) outcomes.push(await tryChat(edge, PROMPT))
@@ -46,7 +48,7 @@ test(
         )
         await liar.proposeWrongly()
         for (const [subject, digests] of liar.heard) assert.is(digests.size, 1, `two votes on ${subject}`)
-        await until(async () => /equivocat/.test(await whyNot(swarm)))
+        await eventually('the liar is found out', async () => /equivocat/.test(await whyNot(swarm)))
         await liar.writeWrongly()
         await liar.gossipWrongly()
         const before = honest.map(residentMib)
@@ -54,9 +56,9 @@ test(
         for (const [place, node] of honest.entries())
           assert.ok(residentMib(node) - (before[place] ?? 0) < GROWTH_MIB_MAX, `${residentMib(node)} MiB`)
         console.log(JSON.stringify({ outcomes, ends: Object.fromEntries(liar.ends) }))
-        await until(() => allReady(honest))
+        await eventually('all are ready', () => allReady(honest))
         for (const edge of honest) assert.match(await tryChat(edge, PROMPT), /^(unaudited|refunded|CF_JOB_[A-Z_]+)$/)
-        await until(() => sameBooks(honest))
+        await eventually('the books are the same', () => sameBooks(honest))
       } finally {
         await liar.close()
       }

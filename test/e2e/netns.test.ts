@@ -3,8 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startNetwork, type TestNetwork, withoutNamespaces } from '../support/netns.ts'
 import { type SpawnedSwarm, type SwarmOptions, withSwarm } from '../support/spawned-swarm.ts'
-import { allReady, allSee, chat, peersOf, workersOf } from '../support/swarm-asks.ts'
-import { until } from '../support/until.ts'
+import { allReady, allSee, chat, eventually, peersOf, workersOf } from '../support/swarm-asks.ts'
 import { within } from '../support/within.ts'
 
 const LIMIT_MS = 90_000
@@ -35,10 +34,10 @@ tests(
     withMachines([false, false, false], { validators: 1 }, async (swarm) => {
       await Promise.all([swarm.join(1), swarm.join(2)])
       const startMs = performance.now()
-      await until(() => allSee(swarm.nodes, 'alive'))
+      await eventually('all see all', () => allSee(swarm.nodes, 'alive'))
       const seenMs = performance.now() - startMs
       assert.ok(seenMs < SEEN_MS, `${seenMs} ms`)
-      await until(() => allReady(swarm.nodes, swarm.nodes.slice(1)))
+      await eventually('all are ready', () => allReady(swarm.nodes, swarm.nodes.slice(1)))
       for (const edge of swarm.nodes) {
         const answer = await chat(edge, { maxTokens: 16 })
         const workers = await workersOf(edge, answer.jobId)
@@ -55,15 +54,15 @@ tests(
     withMachines([false, false, true], { validators: 1 }, async (swarm) => {
       await Promise.all([swarm.join(1), swarm.join(2)])
       const hidden = swarm.node(2)
-      await until(() => allSee(swarm.nodes, 'alive'))
+      await eventually('all see all', () => allSee(swarm.nodes, 'alive'))
       const addresses = async (): Promise<readonly string[]> =>
         (await peersOf(swarm.founder)).find(({ id }) => id === hidden.peer)?.addresses ?? []
-      await until(async () => (await addresses()).length > 0)
+      await eventually('it says where it is', async () => (await addresses()).length > 0)
       assert.ok(
         (await addresses()).every((address) => address.startsWith('relay:')),
         (await addresses()).join(),
       )
-      await until(() => allReady(swarm.nodes, swarm.nodes.slice(1)))
+      await eventually('all are ready', () => allReady(swarm.nodes, swarm.nodes.slice(1)))
       let jobs = 0
       for (let worked = false; !worked; jobs += 1) {
         assert.ok(jobs < JOBS_MAX, 'no job came to it')

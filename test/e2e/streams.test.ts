@@ -5,8 +5,7 @@ import { parseSwarmId } from '../../core/ids.ts'
 import { verifyReceiptFile } from '../../core/receipt/verify.ts'
 import { listAt, member, textAt } from '../../node/commands/json.ts'
 import { type SpawnedSwarm, type SwarmNode, withSwarm } from '../support/spawned-swarm.ts'
-import { allReady, MODEL, sameBooks, workersOf } from '../support/swarm-asks.ts'
-import { until } from '../support/until.ts'
+import { allReady, eventually, MODEL, sameBooks, workersOf } from '../support/swarm-asks.ts'
 import { within } from '../support/within.ts'
 
 const LIMIT_MS = 150_000
@@ -61,7 +60,7 @@ test(
     withSwarm({ nodes: 5, validators: 1 }, async (swarm) => {
       const providers = swarm.nodes.slice(1)
       await Promise.all(providers.map(({ place }) => swarm.join(place)))
-      await until(() => allReady(swarm.nodes, providers))
+      await eventually('all are ready', () => allReady(swarm.nodes, providers))
       for (let left = TRIES_MAX; ; left -= 1) {
         let killed: SwarmNode | undefined
         const heard = await listen(swarm.founder, async (jobId) => {
@@ -72,7 +71,10 @@ test(
         })
         assert.ok(heard.isWhole, 'the stream has an end, and no error in it')
         const { jobId, tokens } = heard
-        await until(async () => textAt(await swarm.founder.json(`/api/v1/p2p/jobs/${jobId}`), 'phase') === 'settled')
+        await eventually(
+          'the job is settled',
+          async () => textAt(await swarm.founder.json(`/api/v1/p2p/jobs/${jobId}`), 'phase') === 'settled',
+        )
         const segments = await segmentsOf(swarm, jobId)
         assert.is(
           segments.reduce((sum, { tokenCount }) => sum + tokenCount, 0),
@@ -85,10 +87,10 @@ test(
         }
         assert.ok(left > 1, 'no answer was long enough to kill its worker in time')
         await killed?.start()
-        await until(() => allReady(swarm.nodes, providers))
+        await eventually('all are ready', () => allReady(swarm.nodes, providers))
       }
       const living = swarm.nodes.filter(({ pid }) => isRunning(pid()))
-      await until(() => sameBooks(living))
+      await eventually('the books are the same', () => sameBooks(living))
       assert.is(
         listAt(await swarm.founder.json('/api/v1/p2p/jobs'), 'items').every(
           (job) => textAt(job, 'phase') === 'settled',

@@ -12,6 +12,22 @@ export type ChatAnswer = { readonly jobId: string; readonly text: string; readon
 export type Prompt = { readonly maxTokens: number; readonly content?: string }
 
 export const MODEL = 'cfab-tiny'
+/** Each look asks several daemons: more often would slow down what is waited for. */
+const LOOK_PAUSE_MS = 100
+const EVENTUALLY_MS = 60_000
+
+/** Looks until it is so. @throws when it is not in time, saying what did not come */
+export async function eventually(
+  what: string,
+  isSo: () => Promise<boolean>,
+  limitMs: number = EVENTUALLY_MS,
+): Promise<void> {
+  const endMs = performance.now() + limitMs
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_PAUSE_MS))
+  }
+}
 
 /** Everybody that a node knows, itself included; nobody while it does not answer. */
 export async function peersOf(node: SwarmNode): Promise<readonly SeenPeer[]> {

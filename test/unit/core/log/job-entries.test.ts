@@ -169,19 +169,32 @@ test('a worker that is a validator abstains on its own replica, and in a local s
   assert.equal(abstainersOf(new LogSwarm({ members: [] }).state, v0), [v0])
 })
 
-test('a later attempt takes the place of an earlier one and its findings count no more', () => {
+test('a later attempt takes the place of an earlier one, and what was found about that one counts no more', () => {
   const swarm = new LogSwarm()
-  const first = swarm.judged()
-  const oldSettlement = swarm.settlement(first, 0)
+  const held = swarm.hold()
+  applied(swarm.apply('assignment', swarm.assignment(held)))
+  const first = swarm.job(held.id)
   const oldResult = swarm.result(first, 0)
+  const oldRefund = swarm.settlement(first, null)
   const workers = ['w2', 'w3', 'w4'].map((name) => keyNamed(name).peer)
   assert.is(reasonOf(swarm.apply('assignment', swarm.assignment(first, { workers }))), 'attempt_mismatch')
   applied(swarm.apply('assignment', swarm.assignment(first, { attempt: 1, workers })))
   const job = swarm.job(first.id)
   assert.equal(job.workers, workers)
-  assert.is(job.findings.length, 0)
-  assert.is(reasonOf(swarm.apply('settlement', oldSettlement)), 'attempt_mismatch')
+  assert.is(reasonOf(swarm.apply('settlement', oldRefund)), 'attempt_mismatch')
   assert.is(reasonOf(swarm.apply('result', oldResult)), 'attempt_mismatch')
+  assert.is(reasonOf(swarm.apply('assignment', swarm.assignment(first, { workers }))), 'attempt_mismatch')
+})
+
+test('no later attempt takes the place of one that something has been found about', () => {
+  const swarm = new LogSwarm()
+  const held = swarm.hold()
+  applied(swarm.apply('assignment', swarm.assignment(held)))
+  applied(swarm.apply('result', swarm.result(swarm.job(held.id), 0)))
+  const job = swarm.job(held.id)
+  assert.is(reasonOf(swarm.apply('assignment', swarm.assignment(job, { attempt: 1 }))), 'job_phase')
+  for (const replica of [1, 2]) applied(swarm.apply('result', swarm.result(job, replica)))
+  applied(swarm.apply('settlement', swarm.settlement(swarm.job(job.id), 0)))
 })
 
 test('an assignment with a worker twice is refused', () => {

@@ -71,6 +71,29 @@ test(
 )
 
 test(
+  'validators that share a log ask each other whose an entry is',
+  within(8_000, async (signal) => {
+    const nodes = new LogNodes(1, {}, {}, undefined, 'etcd')
+    const log = nodes.memoryLog()
+    const [one, two] = [await nodes.holder(log), await nodes.holder(log, undefined, 1)]
+    const following = two.ledger.follow(signal)
+    const [edge, other] = [nodes.network.endpoint(EDGE), nodes.network.endpoint(OTHER)]
+    const body = payment(nodes, 'a')
+    assert.is((await askAppend(edge, one.transport, { body }))?.status, 'applied')
+    while (two.ledger.state.head.index < 1n) await new Promise((resolve) => setTimeout(resolve, 5))
+    const theirs = await askAppend(other, two.transport, { body, again: true })
+    assert.is(theirs?.status === 'refused' && theirs.reason, 'idempotency_repeat')
+    assert.equal(await askAppend(edge, two.transport, { body, again: true }), { status: 'applied', index: 1n })
+    await one.close()
+    const late = await askAppend(edge, two.transport, { body, again: true })
+    assert.equal(late, { status: 'applied', index: 1n })
+    await two.close()
+    await log.close()
+    void following
+  }),
+)
+
+test(
   'nobody but a validator speaks for another, and malformed or foreign entries are refused',
   within(5_000, async () => {
     const nodes = new LogNodes()
