@@ -81,9 +81,18 @@ function drawText({ ranked, epoch, overlapping, drawn }: NonNullable<ReceiptFact
   return `${told}${overlapping ? '; f=0, overlapping' : ''}`
 }
 
-function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): Fact {
-  const parts = segments.length === 1 ? '1 segment' : `${segments.length} segments`
-  return ['stream', `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${parts}`]
+function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): readonly Fact[] {
+  const stream: Fact = ['stream', `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${partsText(segments.length)}`]
+  if (segments.length < 2) return [stream]
+  const rows = segments.map(({ worker, tokenStart, tokenCount }, place): Fact => {
+    const tokens = tokenCount === 0 ? 'nothing new' : `tokens ${tokenStart} to ${tokenStart + tokenCount - 1}`
+    return [`segment ${place + 1}`, `${shortId(worker)}, ${tokens}`]
+  })
+  return [stream, ...rows]
+}
+
+function partsText(count: number): string {
+  return count === 1 ? '1 segment' : `${count} segments`
 }
 
 function replicasText({ assignment, findings, settlement, intent }: ReceiptFacts): string {

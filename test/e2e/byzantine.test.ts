@@ -57,7 +57,7 @@ test(
           assert.ok(residentMib(node) - (before[place] ?? 0) < GROWTH_MIB_MAX, `${residentMib(node)} MiB`)
         console.log(JSON.stringify({ outcomes, ends: Object.fromEntries(liar.ends) }))
         await eventually('all are ready', () => allReady(honest))
-        for (const edge of honest) assert.match(await tryChat(edge, PROMPT), /^(unaudited|refunded|CF_JOB_[A-Z_]+)$/)
+        for (const edge of honest) served.push(await tryChat(edge, PROMPT))
         await eventually('the books are the same', () => sameBooks(honest))
       } finally {
         await liar.close()

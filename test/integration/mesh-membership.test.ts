@@ -79,7 +79,7 @@ test(
       await until(seenAs('alive'), signal)
       await until(everybody, signal)
       assert.ok([...running].every(({ mesh }) => mesh.bugs.length === 0))
-      assert.ok([...running].every(({ mesh }) => mesh.rejects.every(({ reason }) => reason !== 'graylisted')))
+      assert.ok([...running].every(({ mesh }) => mesh.rejects.every((reject) => reject !== 'graylisted')))
     } finally {
       await Promise.all([...running].map((node) => crash(node, running)))
     }
