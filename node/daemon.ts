@@ -33,7 +33,7 @@ import { createStore } from './stores/store.ts'
 import { type LocalKeys, loadGenesis, loadKeys, readGenesis } from './swarm/genesis.ts'
 import { type LocalPorts, openLocal } from './swarm/local.ts'
 import { pullFromMembers } from './swarm/model-source.ts'
-import { type Network, type NetworkOptions, openNetwork, type SwarmParts } from './swarm/networked.ts'
+import { certifySnapshots, type Network, type NetworkOptions, openNetwork, type SwarmParts } from './swarm/networked.ts'
 import { penaltyOf } from './swarm/penalties.ts'
 import { becomePresent } from './swarm/presence.ts'
 import { gatewayCandidates, SelfDescription } from './swarm/self-record.ts'
@@ -210,7 +210,10 @@ function takeRoles(node: Node): Coordinator {
   const desk = new EvidenceDesk({ transport, ledger: writer, state: () => ledger.state, misbehaved, fatal, signal })
   const watch = { onEvidence: desk.report, onVote: desk.see, onSplit: desk.share }
   if (network !== undefined) {
-    if (network.isValidator) desk.serve()
+    if (network.isValidator) {
+      desk.serve()
+      undo.push(certifySnapshots(network, { key: keys.node, transport, store, clock }, desk.report))
+    }
     const stopWatching = ledger.onApplied((applied) => desk.logged(applied))
     undo.push(async () => stopWatching())
     const self = selfOf(node, network)

@@ -215,7 +215,7 @@ function tick(job: Exclude<Job, { phase: 'settled' }>, nowMs: number): Job {
   const now = BigInt(nowMs)
   // Nobody's answer can change it.
   if (job.phase === 'admitted' && job.draw.ranked.length < job.intent.replicas) return fail(job, 'no_workers')
-  if (job.phase === 'proposed') return now >= votedByMs(job) && isLeft(job) ? again(job, 'no_workers') : job
+  if (job.phase === 'proposed') return now >= votedByMs(job) ? again(job, 'no_workers') : job
   if (job.phase === 'executing' && now >= assignmentOf(job.assignment).commitByMs) {
     return closeExecution({ ...job, replicas: loseAll(job.replicas, 'running', 'commit_deadline') })
   }
@@ -227,12 +227,15 @@ function tick(job: Exclude<Job, { phase: 'settled' }>, nowMs: number): Job {
 
 /** Answers that a vote may take, in `answerMs` each: a quorum that is there has voted long before. */
 const VOTE_ANSWERS = 4
+/** Behind the last attempt there is only the refund: validators that are away get longer to come back. */
+const LAST_VOTE_ANSWERS = 16
 
 /** After this the votes may be split between two proposals, of which neither will win: the next attempt is another subject. */
-function votedByMs({ assignment, timing }: Job & { phase: 'proposed' }): bigint {
-  const { commitByMs } = assignmentOf(assignment)
-  const proposedMs = commitByMs - BigInt(timing.commitMs)
-  const dueMs = proposedMs + BigInt(VOTE_ANSWERS * timing.answerMs)
+function votedByMs(job: ProposedJob): bigint {
+  const { commitMs, answerMs } = job.timing
+  const { commitByMs } = assignmentOf(job.assignment)
+  const proposedMs = commitByMs - BigInt(commitMs)
+  const dueMs = proposedMs + BigInt((isLeft(job) ? VOTE_ANSWERS : LAST_VOTE_ANSWERS) * answerMs)
   return dueMs < commitByMs ? dueMs : commitByMs
 }
 

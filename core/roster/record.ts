@@ -20,7 +20,7 @@ export const peerRecordCodec = defineBody(
     models: list(
       record({
         digest: digest(),
-        /** The highest rate that it has seen of itself, over all its streams, to three digits; 0 before it has. */
+        /** How fast it was of late while at work, over all its streams, to two digits; 0 before it has been. */
         tokensPerSecond: u16(),
       }),
       12,

@@ -50,7 +50,7 @@ export function factsText(facts: ReceiptFacts): string {
     ['task', intent.task],
     ...workText(intent),
     ['draw', facts.assignment === undefined ? 'never assigned' : drawText(facts.assignment)],
-    ...(facts.delivery === undefined ? [] : [streamText(facts.delivery)]),
+    ...(facts.delivery === undefined ? [] : streamText(facts.delivery)),
   ])
   const output = facts.output === undefined ? '' : `\n${outputText(intent, facts.output)}\n`
   return `${head}${replicasText(facts)}${legsText(facts)}${output}`
@@ -81,8 +81,15 @@ function drawText({ ranked, epoch, overlapping, drawn }: NonNullable<ReceiptFact
   return `${told}${overlapping ? '; f=0, overlapping' : ''}`
 }
 
-function streamText({ ttftMs, tokensPerSecondMilli, segments }: NonNullable<ReceiptFacts['delivery']>): readonly Fact[] {
-  const stream: Fact = ['stream', `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${partsText(segments.length)}`]
+function streamText({
+  ttftMs,
+  tokensPerSecondMilli,
+  segments,
+}: NonNullable<ReceiptFacts['delivery']>): readonly Fact[] {
+  const stream: Fact = [
+    'stream',
+    `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${partsText(segments.length)}`,
+  ]
   if (segments.length < 2) return [stream]
   const rows = segments.map(({ worker, tokenStart, tokenCount }, place): Fact => {
     const tokens = tokenCount === 0 ? 'nothing new' : `tokens ${tokenStart} to ${tokenStart + tokenCount - 1}`

@@ -80,7 +80,7 @@ async function found(name: string, flags: FoundFlags, { paths }: Config, io: Io)
     validators: genesis.validators,
     private: flags.private === true,
   }
-  io.out(flags.json === true ? json(facts) : foundedText(facts, flags.home))
+  io.out(flags.json === true ? json(facts) : foundedText(facts, flags.home, startFlags(log, flags.regionLog)))
   return 0
 }
 
@@ -93,6 +93,7 @@ function foundedText(
     readonly private: boolean
   },
   home: string | undefined,
+  startingWith: string,
 ): string {
   const selector = home === undefined ? '' : ` --home ${home}`
   const table = section(`Swarm ${facts.name}`, [
@@ -104,7 +105,7 @@ function foundedText(
   return `${table}
 Then:
 
-  npx cfab-node start${selector}          runs its first node
+  npx cfab-node start${selector}${startingWith}          runs its first node
   npx cfab-node invite${selector}         lets another machine in: start --join <the line>
 `
 }
@@ -137,6 +138,12 @@ async function saveRoster(
   })
   io.out(`wrote ${file}\n`)
   return 0
+}
+
+/** Where its etcd is every validator has to say for itself. */
+function startFlags(log: 'sqlite' | 'etcd', said: string | undefined): string {
+  if (log === 'sqlite') return ''
+  return ` --region-log ${said?.startsWith('etcd:') === true ? said : 'etcd:URL,URL'}`
 }
 
 function logKind(text: string): 'sqlite' | 'etcd' {

@@ -7,6 +7,7 @@ import { votersOf } from '../../core/quorum/certificate.ts'
 import { findingCodec } from '../../core/verification/finding.ts'
 import type { CertifiedEntry } from '../runtime/app.ts'
 import type { LogRecord, RegionLog } from '../runtime/ports.ts'
+import { isTrimmed } from '../stores/audit.ts'
 
 /** Entries read at once, and at most for one question: a job's entries lie close behind its hold unless the node was stopped between. */
 const PAGE_ENTRIES = 256
@@ -21,7 +22,7 @@ export async function certificatesOf(
   const found: CertifiedEntry[] = []
   const end = holdIndex + BigInt(SCAN_ENTRIES_MAX)
   for (let from = holdIndex + 1n; from < end; from += BigInt(PAGE_ENTRIES)) {
-    const page = await log.read(from, PAGE_ENTRIES)
+    const page = await kept(log, from, PAGE_ENTRIES)
     found.push(...page.flatMap((record) => certifiedEntry(record, state) ?? []).filter(({ job }) => job === id))
     if (found.at(-1)?.kind === 'settlement' || page.length < PAGE_ENTRIES) break
   }
@@ -38,11 +39,21 @@ export async function recentCertificates(
   const { index } = state.head
   for (let end = index + 1n; end > 0n && index - end < SCAN_ENTRIES_MAX; end -= BigInt(PAGE_ENTRIES)) {
     const from = end > PAGE_ENTRIES ? end - BigInt(PAGE_ENTRIES) : 0n
-    const page = await log.read(from, Number(end - from))
+    const page = await kept(log, from, Number(end - from))
     found.push(...page.flatMap((record) => certifiedEntry(record, state) ?? []).reverse())
     if (found.length >= limit) break
   }
   return found.slice(0, limit)
+}
+
+/** Nothing where the log begins later: a snapshot has taken the place of what was before. */
+async function kept(log: Pick<RegionLog, 'read'>, from: bigint, countMax: number): Promise<readonly LogRecord[]> {
+  try {
+    return await log.read(from, countMax)
+  } catch (error) {
+    if (isTrimmed(error)) return []
+    throw error
+  }
 }
 
 /** Nothing for an entry without a certificate. Voters are named by the current validator set. */

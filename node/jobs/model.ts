@@ -12,31 +12,35 @@ import { idsIn, renderedMessages, renderOptions, type Words } from './words.ts'
 /** Of half a megabyte each at most. */
 const PROMPTS_MAX = 16
 
+/** Hears of the work of a model. */
+export type TokenMeter = {
+  /** So many tokens came at a step of a generation. */
+  add(count: number): void
+  /** Nothing is generated any more. */
+  rest(): void
+}
+const UNMETERED: TokenMeter = { add: () => undefined, rest: () => undefined }
+
 export class NodeModel {
   readonly entry: CatalogueEntry
   readonly #backend: Backend
   readonly #waitingMax: number
-  readonly #onTokens: (count: number) => void
+  readonly #meter: TokenMeter
   #loaded: LoadedModel | undefined
   #start: Uint32Array | undefined
   /** Of the prompts asked for last, by the digest of their words: an edge counts them, then its workers read the same ones. */
   readonly #prompts = new Map<string, Uint32Array>()
   #running = 0
+  #generating = 0
 
   /**
    * @param waitingMax  calls that may wait for a slot beyond those that run; more are answered `busy`
-   * @param onTokens    told how many came at each step of a generation
    */
-  constructor(
-    entry: CatalogueEntry,
-    backend: Backend,
-    waitingMax: number,
-    onTokens: (count: number) => void = () => undefined,
-  ) {
+  constructor(entry: CatalogueEntry, backend: Backend, waitingMax: number, meter = UNMETERED) {
     this.entry = entry
     this.#backend = backend
     this.#waitingMax = waitingMax
-    this.#onTokens = onTokens
+    this.#meter = meter
   }
 
   /** @throws FabricError CF_MODEL_*, CF_WORKER_HOST_LOST */
@@ -104,13 +108,16 @@ export class NodeModel {
 
   async *generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<TokenBatch> {
     this.#running += 1
+    this.#generating += 1
     try {
       for await (const batch of this.#backend.generate(request, signal)) {
-        this.#onTokens(batch.ids.length)
+        this.#meter.add(batch.ids.length)
         yield batch
       }
     } finally {
       this.#running -= 1
+      this.#generating -= 1
+      if (this.#generating === 0) this.#meter.rest()
     }
   }
 

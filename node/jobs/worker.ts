@@ -83,7 +83,9 @@ export class WorkerRole {
     const job = jobs.get(jobId)
     const isLate = job?.phase === 'settled' || (job?.phase === 'assigned' && offer.attempt <= job.attempt)
     if (job === undefined || isLate) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
-    const isLeft = from === key.peer && this.#leavesOwn(job, intent.value.replicas)
+    // Before the job is given up its own edge may do it.
+    const isLast = offer.attempt + 1 >= state().genesis.policy.attemptsMax
+    const isLeft = from === key.peer && !isLast && this.#leavesOwn(job, intent.value.replicas)
     const slotsFree = isLeft ? 0 : Math.min(await this.#slotsFree(intent.value, signal), SLOTS_SHOWN_MAX)
     const answer = slotsFree > 0 ? 'accept' : 'busy'
     const answerBody = answerCodec.encode({ jobId, attempt: offer.attempt, answer, slotsFree })

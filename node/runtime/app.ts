@@ -222,7 +222,7 @@ export type PeerView = {
   /** Share of its slots that are busy, 0 to 1 in eighths; null when it has not said. */
   readonly load: number | null
   readonly slots: number | null
-  /** The highest rate that it has measured of itself; 0 before it has. */
+  /** How fast its fastest model was of late while it was at work; 0 before it has been. */
   readonly tokensPerSecond: number
   /** Why it is not eligible for work, or null. */
   readonly ineligible: string | null

@@ -8,6 +8,8 @@ import type { LocalKeys } from './genesis.ts'
 import type { Network } from './networked.ts'
 import { ticketText } from './ticket.ts'
 
+export type InvitingNetwork = Pick<Network, 'addresses'> & { readonly ledger: Pick<Network['ledger'], 'state'> }
+
 const ID_BYTES = 16
 /** 100 credits. */
 const USUAL_MICRO = 100_000_000n
@@ -17,7 +19,7 @@ const USUAL_MICRO = 100_000_000n
  * @throws  CF_MESH_INVITE_REFUSED: the swarm is of one machine, this node may not invite, has no address, or makes no credit
  */
 export function invite(
-  network: Network | undefined,
+  network: InvitingNetwork | undefined,
   { forPeer, lifetimeMs, grant }: InviteTerms,
   {
     keys,

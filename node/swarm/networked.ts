@@ -12,6 +12,7 @@ import { createLogAccess, logHolders, type SwarmLogAccess } from '../jobs/log-ac
 import { createLogService } from '../jobs/log-service.ts'
 import { createModelShare } from '../jobs/model-share.ts'
 import { createRosters, followRosters } from '../jobs/rosters.ts'
+import { fetchSnapshot, type SnapshotPorts as MakingPorts, SNAPSHOT_DEFAULTS, Snapshots } from '../jobs/snapshots.ts'
 import { Sweeper } from '../jobs/sweeper.ts'
 import { createTlsTransport, type TlsTransport } from '../mesh/tls/transport.ts'
 import type { Rosters } from '../runtime/mesh.ts'
@@ -24,6 +25,8 @@ import type { StateLedger } from '../stores/ledger-core.ts'
 import { FollowerLedger } from '../stores/ledger-follower.ts'
 import { ETCD_BATCH_COUNT_MAX, EtcdRegionLog } from '../stores/region-log-etcd.ts'
 import { SqliteRegionLog } from '../stores/region-log-sqlite.ts'
+import type { SnapshotPorts } from '../stores/snapshot-install.ts'
+import { createSnapshotShelf, type SnapshotShelf } from '../stores/snapshot-shelf.ts'
 import { addressText, ownHost } from './address.ts'
 import { PeerDirectory } from './directory.ts'
 import type { LocalKeys } from './genesis.ts'
@@ -69,6 +72,9 @@ export type SwarmParts = {
   readonly rosters: Rosters
 }
 export type Network = SwarmParts & {
+  /** The log itself, where this node holds it. */
+  readonly held: RegionLog | undefined
+  readonly shelf: SnapshotShelf
   readonly transport: TlsTransport
   readonly directory: PeerDirectory
   readonly isValidator: boolean
@@ -104,7 +110,9 @@ export async function openNetwork(
   const isValidator = joined.validators.includes(keys.node.peer)
   const access = createLogAccess({}, { ...ports, transport, validators: () => orderOf(joined, keys.node, isValidator) })
   undo.push(async () => access.close())
-  const { ledger, log } = await openLedger(options, ports, joined, access)
+  const shelf = createSnapshotShelf(ports.database)
+  const snapshots = { shelf, fetch: () => fetchSnapshot(joined, access) }
+  const { ledger, log } = await openLedger(options, ports, joined, { access, snapshots })
   directory.state = () => ledger.state
   const isMember = (peer: PeerId): boolean => isAdmitted(ledger.state, peer)
   if (isValidator) {
@@ -120,7 +128,9 @@ export async function openNetwork(
   if (options.behindNat) await firstGateway(transport, ports.clock, signal)
   const addresses = (): readonly string[] => addressesOf(options, transport)
   const source = { name: logName(joined, log), read: log.read.bind(log) }
-  return { genesis: joined, ledger, log: source, rosters, transport, directory, isValidator, addresses }
+  const held = 'propose' in log ? log : undefined
+  const parts = { genesis: joined, ledger, log: source, rosters }
+  return { ...parts, held, shelf, transport, directory, isValidator, addresses }
 }
 
 async function openTransport(
@@ -187,13 +197,17 @@ async function openLedger(
   { etcd }: NetworkOptions,
   ports: NetworkPorts,
   genesis: Genesis,
-  access: SwarmLogAccess,
+  { access, snapshots }: { readonly access: SwarmLogAccess; readonly snapshots: SnapshotPorts },
 ): Promise<{ ledger: StateLedger; log: RegionLog | SwarmLogAccess }> {
   const { clock, store, database, keys, undo, signal, fatal } = ports
   const self = keys.node.peer
+  const { every: snapshotEvery } = SNAPSHOT_DEFAULTS
   if (!logHolders(genesis).includes(self)) {
     const onFault = (fault: FabricError): void => ports.log.error('log_forked', { code: fault.code, ...fault.detail })
-    const ledger = await FollowerLedger.open({ genesis }, { log: access, store, clock, onFault })
+    const ledger = await FollowerLedger.open(
+      { genesis, snapshotEvery },
+      { log: access, store, clock, snapshots, onFault },
+    )
     undo.push(() => ledger.close())
     return { ledger, log: access }
   }
@@ -209,7 +223,7 @@ async function openLedger(
     : new SqliteRegionLog(database, { owner: self, linkOf })
   undo.push(() => log.close())
   const batch = isEtcd ? { batchCountMax: ETCD_BATCH_COUNT_MAX } : {}
-  const ledger = await LogLedger.open({ genesis, ...batch }, { log, store, clock })
+  const ledger = await LogLedger.open({ genesis, snapshotEvery, ...batch }, { log, store, clock, snapshots })
   undo.push(() => ledger.close())
   if (isEtcd) ledger.follow(signal).catch(fatal)
   new Sweeper({ graceMs: SWEEP_MS + SWEEP_TURN_MS * genesis.validators.indexOf(self) }, { ledger, store, clock })
@@ -222,6 +236,18 @@ async function openLedger(
 function logName({ log: kind, validators }: Genesis, log: RegionLog | SwarmLogAccess): string {
   if (log.name !== 'swarm') return log.name
   return kind === 'sqlite' ? `sqlite@${validators[0] ?? 'nobody'}` : 'etcd'
+}
+
+/** A validator's part in certified snapshots. @returns ends it */
+export function certifySnapshots(
+  { ledger, shelf, held }: Network,
+  ports: Pick<MakingPorts, 'key' | 'transport' | 'store' | 'clock'>,
+  onEvidence: MakingPorts['onEvidence'],
+): () => Promise<void> {
+  const isMember = (peer: PeerId): boolean => isAdmitted(ledger.state, peer)
+  const log = held === undefined ? {} : { log: held }
+  const making = new Snapshots(SNAPSHOT_DEFAULTS, { ...ports, ...log, ledger, shelf, isMember, onEvidence })
+  return () => making.close()
 }
 
 /** The newcomer's own copy of the log says that it is in. */

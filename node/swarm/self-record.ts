@@ -27,7 +27,7 @@ const REFRESH_MS = 1_000
 export class SelfDescription {
   readonly #facts: SelfFacts
   readonly #pool: ModelPool
-  /** Highest rate seen of each model: what it can do, not what it happens to be asked for. */
+  /** The last pace of each model, kept while it is not in memory. */
   readonly #rates = new Map<string, number>()
 
   constructor(facts: SelfFacts, pool: ModelPool) {
@@ -62,9 +62,10 @@ export class SelfDescription {
   #modelOf({ entry, resident }: Member): SelfRecord['models'] {
     const digest = parseDigest(entry.digest)
     if (digest === undefined) return []
-    const rate = Math.max(this.#rates.get(digest) ?? 0, resident?.speed.perSecond ?? 0)
+    const pace = resident?.speed.pace ?? 0
+    const rate = pace > 0 ? pace : (this.#rates.get(digest) ?? 0)
     this.#rates.set(digest, rate)
-    return [{ digest, tokensPerSecond: Math.min(RATE_MAX, threeDigits(rate)) }]
+    return [{ digest, tokensPerSecond: Math.min(RATE_MAX, steady(rate)) }]
   }
 }
 
@@ -75,8 +76,9 @@ function loadOf(members: readonly Member[]): number {
   return slots === 0 ? 0 : Math.min(LOAD_STEPS, Math.ceil((running * LOAD_STEPS) / slots))
 }
 
-function threeDigits(rate: number): number {
-  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, rate))) - 2)
+/** To two digits, for the same reason. */
+function steady(rate: number): number {
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, rate))) - 1)
   return Math.round(rate / step) * step
 }
 

@@ -53,7 +53,7 @@ export type LocalFacts = Pick<PeerFacts, 'self' | 'state' | 'roster'> & {
 /** Peers that all live in this process, and share its models. */
 export function localPeers({ self, state, roster, pool, loads }: LocalFacts): readonly PeerView[] {
   const held = pool.members.filter(({ ready }) => ready !== undefined)
-  const rate = Math.max(0, ...held.map(({ resident }) => resident?.speed.perSecond ?? 0))
+  const rate = Math.max(0, ...held.map(({ resident }) => resident?.speed.pace ?? 0))
   return (roster?.members ?? []).map(({ peer, roles, weight }) => ({
     ...{ id: peer, self: peer === self, state: 'alive', region: state.genesis.region, weight },
     ...{ models: held.map(({ entry }) => entry.id), roles: rolesIn(roles) },

@@ -2,16 +2,17 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ByzantineValidator } from '../support/byzantine.ts'
+import { ByzantinePeer } from '../support/byzantine.ts'
 import { type SpawnedSwarm, type SwarmNode, withSwarm } from '../support/spawned-swarm.ts'
 import { allReady, allSee, eventually, peersOf, sameBooks, tryChat } from '../support/swarm-asks.ts'
 import { within } from '../support/within.ts'
 
 const LIMIT_MS = 180_000
 const LIAR = 3
+const PEST = 5
 const HASTE = { answerMs: 1_000, commitMs: 8_000, revealMs: 2_000, jobMs: 12_000 } as const
 const PROMPT = { maxTokens: 12 }
-const ROUNDS = 2
+const TRIES_MAX = 8
 const FLOOD_CALLS = 600
 const FLOOD_BYTES = 20_000
 const FLOODS = 4
@@ -22,49 +23,53 @@ function residentMib(node: SwarmNode): number {
   return Number(/^VmRSS:\s+([0-9]+)/m.exec(status)?.[1]) / 1_024
 }
 
-function honestOf(swarm: SpawnedSwarm): readonly SwarmNode[] {
-  return swarm.nodes.filter(({ place }) => place !== LIAR)
-}
-
 test(
-  'a validator that votes twice, proposes what was not drawn, forges records and floods gets no second certificate and is found out',
+  'one of four validators votes twice and proposes what was not drawn, a member forges and floods: nothing is certified twice, and all go on',
   within(LIMIT_MS, () =>
-    withSwarm({ nodes: 5, validators: 4, played: [LIAR], policy: HASTE }, async (swarm) => {
-      const liar = await ByzantineValidator.start(swarm, LIAR)
+    withSwarm({ nodes: 6, validators: 4, played: [LIAR], policy: HASTE }, async (swarm) => {
+      const liar = await ByzantinePeer.start(swarm, LIAR)
+      const pest = await ByzantinePeer.start(swarm, PEST, await swarm.invite({ for: swarm.node(PEST).peer }))
       try {
         await swarm.join(4)
-        const honest = honestOf(swarm)
-        await eventually(
-          'all are ready',
-          async () => (await allReady(honest)) && (await allSee(honest, 'alive', [swarm.node(LIAR)])),
-        )
-        const outcomes: string[] = []
-        for (let round = 0; round < ROUNDS; round += 1)
-          for (const edge of honest) outcomes.push(await tryChat(edge, PROMPT))
+        const honest = swarm.nodes.filter(({ place }) => place !== LIAR && place !== PEST)
+        await eventually('the honest are ready', () => allReady(honest))
+        await eventually('all see the liar', () => allSee(honest, 'alive', [swarm.node(LIAR)]))
+        const outcomes = [await tryAll(honest)]
         assert.ok(liar.proposalCount > 0, 'it was asked for votes')
-        assert.ok(
-          outcomes.some((outcome) => outcome === 'unaudited'),
-          outcomes.join(),
-        )
+        await liar.writeWrongly()
+        await liar.proposeWrongly()
+        liar.lies = true
+        outcomes.push(await tryAll(honest))
         await liar.proposeWrongly()
         for (const [subject, digests] of liar.heard) assert.is(digests.size, 1, `two votes on ${subject}`)
         await eventually('the liar is found out', async () => /equivocat/.test(await whyNot(swarm)))
-        await liar.writeWrongly()
-        await liar.gossipWrongly()
         const before = honest.map(residentMib)
-        for (let flood = 0; flood < FLOODS; flood += 1) await liar.flood(FLOOD_CALLS, FLOOD_BYTES)
-        for (const [place, node] of honest.entries())
-          assert.ok(residentMib(node) - (before[place] ?? 0) < GROWTH_MIB_MAX, `${residentMib(node)} MiB`)
-        console.log(JSON.stringify({ outcomes, ends: Object.fromEntries(liar.ends) }))
-        await eventually('all are ready', () => allReady(honest))
-        for (const edge of honest) served.push(await tryChat(edge, PROMPT))
+        await pest.writeWrongly()
+        await pest.gossipWrongly()
+        for (let flood = 0; flood < FLOODS; flood += 1) await pest.flood(FLOOD_CALLS, FLOOD_BYTES)
+        const grown = honest.map((node, place) => Math.round(residentMib(node) - (before[place] ?? 0)))
+        assert.ok(Math.max(...grown) < GROWTH_MIB_MAX, `grown by ${grown.join()} MiB`)
+        await eventually('the honest are ready again', () => allReady(honest))
+        for (let tries = 0; outcomes.at(-1)?.includes('unaudited') !== true || tries === 0; tries += 1) {
+          assert.ok(tries < TRIES_MAX, 'nobody is served any more')
+          outcomes.push(await tryAll(honest))
+        }
+        const ends = [liar, pest].map((peer) => Object.fromEntries(peer.ends))
+        console.log(JSON.stringify({ outcomes, heard: liar.heard.size, grown, ends }))
         await eventually('the books are the same', () => sameBooks(honest))
       } finally {
-        await liar.close()
+        await Promise.all([liar.close(), pest.close()])
       }
     }),
   ),
 )
+
+/** A prompt to each. A job whose worker validates waits for the liar's vote too, and may end as a refund. */
+async function tryAll(nodes: readonly SwarmNode[]): Promise<readonly string[]> {
+  const outcomes = await Promise.all(nodes.map((node) => tryChat(node, PROMPT)))
+  for (const outcome of outcomes) assert.match(outcome, /^(unaudited|pending|refunded|CF_[A-Z_]+)$/)
+  return outcomes
+}
 
 /** What the founder says of the liar: why it is not drawn any more. */
 async function whyNot(swarm: SpawnedSwarm): Promise<string> {

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { PeerId } from '../../core/ids.ts'
-import { gossipCodec } from '../../core/membership/messages.ts'
+import { digestCodec, gossipCodec, helpCodec, syncCodec } from '../../core/membership/messages.ts'
 import { sealWord } from '../../core/membership/word.ts'
 import { LAST_SEQUENCE, type PeerRecord } from '../../core/roster/record.ts'
 import { createMembership, type MeshMembership } from '../../node/mesh/membership.ts'
@@ -211,5 +211,34 @@ trial(
     await until(() => all.nodes.every((node) => counts(node)['alive'] === 2), signal)
   },
 )
+
+trial('damaged bytes at every message are refused, and change nothing', 30_000, 0, async (all, signal) => {
+  const a = start(all, 'a')
+  const endpoint = all.network.endpoint(keyNamed('b').peer)
+  const record: PeerRecord = { ...RECORD, incarnation: BigInt(Date.now()), sequence: 0n }
+  const gossip = { words: [sealWord(record, SWARM, keyNamed('c'))], accusations: [] }
+  const bodies = [
+    ['swim/ping', gossipCodec.encode(gossip)],
+    ['swim/ping-req', helpCodec.encode({ target: keyNamed('c').peer, waitMs: 10, ...gossip })],
+    ['swim/digest', digestCodec.encode({ digest: new Uint8Array(2_048) })],
+    ['swim/sync', syncCodec.encode({ wanted: [], ...gossip })],
+  ] as const
+  for (let turn = 0; turn < 1_000; turn += 1) {
+    const chosen = bodies[turn % bodies.length]
+    assert.ok(chosen !== undefined)
+    const [type, body] = chosen
+    const damaged = body.slice(0, turn % 7 === 0 ? random.below(body.length) : body.length)
+    if (damaged.length > 0) damaged[random.below(damaged.length)] = random.below(256)
+    if (damaged.length === body.length && damaged.every((byte, place) => byte === body[place])) continue
+    await endpoint.request(a.key.peer, type, damaged, { deadlineMs: 2_000, signal }).catch(({ code }) => {
+      assert.is(code, 'CF_MESH_REFUSED')
+    })
+  }
+  assert.equal(
+    a.membership.sights().map(({ peer }) => peer),
+    [a.key.peer],
+  )
+  await endpoint.close()
+})
 
 test.run()

@@ -1,4 +1,4 @@
-/** A validator that breaks every rule it can, over the real transport and with its own real key. */
+/** A member or validator that breaks every rule it can, over the real transport and with its own real key. */
 import type { BodyOf } from '../../core/codec/schema.ts'
 import { sealAs } from '../../core/identity/envelope.ts'
 import { type Digest, digestOf, type JobId, type PeerId } from '../../core/ids.ts'
@@ -15,6 +15,8 @@ import { appendRequestCodec } from '../../node/jobs/log-messages.ts'
 import { createMembership, type MeshMembership } from '../../node/mesh/membership.ts'
 import { createTlsTransport, type TlsTransport } from '../../node/mesh/tls/transport.ts'
 import { systemClock, systemRandom } from '../../node/runtime/system.ts'
+import { parseTicket } from '../../node/swarm/ticket.ts'
+import { joinSwarm } from '../../node/swarm/welcome.ts'
 import { failureOf } from './error-code.ts'
 import type { SpawnedSwarm, SwarmNode } from './spawned-swarm.ts'
 
@@ -37,7 +39,7 @@ const RECORD: Omit<PeerRecord, 'incarnation' | 'sequence'> = {
   ...{ hardware: { device: 'cpu', memoryMiB: 1, threads: 1 }, version: 'none' },
 }
 
-export class ByzantineValidator {
+export class ByzantinePeer {
   /** What honest validators signed for it, by voter and subject. */
   readonly heard = new Map<string, Set<Digest>>()
   /** How its calls ended, by type, code and reason. */
@@ -49,6 +51,8 @@ export class ByzantineValidator {
   readonly #transport: TlsTransport
   /** It is there like anybody: a peer that nobody sees is asked nothing. */
   readonly #membership: MeshMembership
+  /** Whether it votes twice; until then its votes are right. */
+  lies = false
   #turn = 0
 
   private constructor(swarm: SpawnedSwarm, node: SwarmNode, transport: TlsTransport, membership: MeshMembership) {
@@ -61,7 +65,8 @@ export class ByzantineValidator {
       transport.onMessage(`vote/${kind}`, async (_from, body) => this.#voteTwice(kind, body))
   }
 
-  static async start(swarm: SpawnedSwarm, place: number): Promise<ByzantineValidator> {
+  /** @param invite  spent first, for a peer that is not in yet */
+  static async start(swarm: SpawnedSwarm, place: number, invite?: string): Promise<ByzantinePeer> {
     const node = swarm.node(place)
     const direct = new Map(swarm.nodes.map(({ peer, mesh }) => [peer, [{ kind: 'direct' as const, ...mesh }]]))
     const transport = await createTlsTransport(
@@ -71,6 +76,10 @@ export class ByzantineValidator {
         directory: { addressesOf: (peer) => direct.get(peer) ?? [], standingOf: () => 'member' },
       },
     )
+    if (invite !== undefined) {
+      const keys = { user: node.key, node: node.key }
+      await joinSwarm(transport, parseTicket(invite), keys, swarm.genesis, AbortSignal.timeout(CALL_MS))
+    }
     const record = { ...RECORD, addresses: [`${node.mesh.host}:${node.mesh.port}`], roles: ROLE.validator }
     const membership = createMembership(
       { swarmId: swarm.genesis.swarmId, record },
@@ -80,7 +89,7 @@ export class ByzantineValidator {
       },
     )
     await membership.join([swarm.founder.peer], AbortSignal.timeout(CALL_MS))
-    return new ByzantineValidator(swarm, node, transport, membership)
+    return new ByzantinePeer(swarm, node, transport, membership)
   }
 
   get proposalCount(): number {
@@ -140,6 +149,7 @@ export class ByzantineValidator {
     if (right === undefined) return votesCodec.encode({ votes: [] })
     this.#turn += 1
     const votes = [right, { ...right, digest: wrong }].map((one) => this.#vote(one))
+    if (!this.lies) return votesCodec.encode({ votes: votes.slice(0, 1) })
     const shown = [votes, votes.slice(1), votes.toReversed(), votes.slice(0, 1)][this.#turn % 4] ?? votes
     return votesCodec.encode({ votes: shown })
   }

@@ -288,7 +288,7 @@ export class ModelPool implements ModelRunner {
       if (event.type === 'host_lost') member.restartCount += 1
       this.#ports.onEvent({ ...event, model: entry.id })
     })
-    const model = new NodeModel(entry, host, this.#options.waitingMax, (count) => speed.add(count))
+    const model = new NodeModel(entry, host, this.#options.waitingMax, speed)
     const keepAliveMs = this.#keepAliveOf(member)
     const resident: Resident = { host, model, speed, memoryBytes, keepAliveMs, loadedMs: undefined }
     member.resident = resident

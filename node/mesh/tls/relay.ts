@@ -36,6 +36,11 @@ export class Relay {
     const call = new Call({ deadlineMs: this.#limits.dialMs }, this.#ports.clock)
     try {
       const onward = await link.tunnel(RELAYED_PATH, from, call)
+      // Who asked may have gone meanwhile.
+      if (stream.closed || stream.destroyed) {
+        onward.close(constants.NGHTTP2_CANCEL)
+        return
+      }
       stream.respond(answerHeaders())
       join(stream, onward)
     } finally {

@@ -26,6 +26,28 @@ test('a rate is that of the last ten seconds, from when something first happened
   assert.is(meter.perSecond, 30, 'the pause is not part of it')
 })
 
+test('a pace is that of the work, and stays when the work ends', () => {
+  let nowMs = 5_000_000
+  const meter = new RateMeter(() => nowMs)
+  const work = (steps: number, stepMs: number): void => {
+    for (let step = 0; step < steps; step += 1) {
+      meter.add(2)
+      nowMs += stepMs
+    }
+    meter.rest()
+  }
+  assert.is(meter.pace, 0)
+  work(3, 10)
+  assert.is(meter.pace, 0, 'too little to tell')
+  nowMs += 60_000
+  work(11, 10)
+  assert.is(meter.pace, 200, 'neither the pause nor what came at once after it is part of it')
+  nowMs += 3_600_000
+  assert.is(meter.pace, 200)
+  work(2_000, 20)
+  assert.ok(Math.abs(meter.pace - 100) < 10, `it has become slower: ${meter.pace}`)
+})
+
 test('totals go on where a host that is gone has stopped', () => {
   const totals = new EngineTotals()
   totals.read({ ...NONE, steps: 10, stepMs: 100, tokensDecoded: 80 })
