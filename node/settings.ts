@@ -81,6 +81,8 @@ export type Setting<T> = {
   readonly expected: string
   readonly fallback: T
   readonly parse: (text: string) => T | undefined
+  /** Its value is not shown to anybody: an invite may carry the key of a private swarm. */
+  readonly isSecret?: true
   /** As `parse` would read it; absent where the value says it itself. */
   readonly show?: (value: T) => string
 }
@@ -208,7 +210,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     show: (endpoints) => (endpoints.length === 0 ? 'sqlite' : `etcd:${endpoints.join(',')}`),
   },
   join: {
-    ...{ key: 'join', expected: `an invite, cfi1…, or ${NONE}`, fallback: null },
+    ...{ key: 'join', expected: `an invite, cfi1…, or ${NONE}`, fallback: null, isSecret: true },
     parse: (text) => (text === NONE ? null : TICKET.test(text.trim()) ? text.trim() : undefined),
   },
 }

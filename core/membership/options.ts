@@ -25,6 +25,7 @@ export type SwimOptions = {
   readonly gossipBytesMax: number
   /** Changes that wait to be passed on. */
   readonly rumourCountMax: number
+  /** Two nodes compare what they know this often: what gossip has missed waits no longer. */
   readonly syncMs: number
   /** One peer that counts as dead hears of it this often: that is how the halves of a partition find each other again. */
   readonly deadPingMs: number
@@ -68,7 +69,6 @@ export const LAN: SwimOptions = {
 }
 
 const SMALL_SWARM = 32
-const MEDIUM_SWARM = 256
 
 /**
  * How often one node passes an accusation on: as memberlist does, a multiple of the rounds that an epidemic takes.
@@ -78,11 +78,6 @@ const MEDIUM_SWARM = 256
 export function tellCounts(liveCount: number): { readonly accusation: number; readonly word: number } {
   const digits = Math.max(1, Math.ceil(Math.log10(liveCount + 1)))
   return { accusation: 4 * digits, word: 1 + 2 * digits }
-}
-
-/** Whole digests are compared less often in large swarms, where gossip has more ways to everybody. */
-export function syncEveryMs({ syncMs }: SwimOptions, liveCount: number): number {
-  return syncMs * Math.max(1, Math.ceil(Math.log2(Math.max(1, liveCount) / MEDIUM_SWARM)))
 }
 
 /**

@@ -1,18 +1,19 @@
 /** The probes under way: first the peer itself is asked, then helpers ask it; one answer from anybody is enough. */
 import type { PeerId } from '../ids.ts'
 
-export type Probe = {
+/** Whom a probe looks for; `isCheck`: it is the last one before a verdict. */
+export type Sought = { readonly peer: PeerId; readonly incarnation: bigint; isCheck: boolean }
+
+export type Probe = Sought & {
   readonly id: number
-  readonly peer: PeerId
   readonly startMs: number
   readonly directEndMs: number
   readonly endMs: number
-  /** The last one before a verdict. */
-  isCheck: boolean
   directFailed: boolean
   helpersAsked: number
   helpersAnswered: number
-  helpersSilent: number
+  /** Of those, they could not reach it either, but are there themselves. */
+  helpersHeard: number
   areHelpersAsked: boolean
 }
 
@@ -24,19 +25,18 @@ export class Probes {
     return this.#probes.size
   }
 
-  start(peer: PeerId, nowMs: number, directMs: number, endMs: number, isCheck: boolean): Probe {
+  start(sought: Sought, nowMs: number, directMs: number, endMs: number): Probe {
     this.#lastId += 1
     const probe = {
+      ...sought,
       id: this.#lastId,
-      peer,
       startMs: nowMs,
       directEndMs: nowMs + directMs,
       endMs: nowMs + endMs,
-      isCheck,
       directFailed: false,
       helpersAsked: 0,
       helpersAnswered: 0,
-      helpersSilent: 0,
+      helpersHeard: 0,
       areHelpersAsked: false,
     }
     this.#probes.set(probe.id, probe)

@@ -13,7 +13,7 @@ import { Chance } from './chance.ts'
 import { Doubts } from './doubts.ts'
 import type { SwimEffect, SwimEvent } from './effects.ts'
 import { Health } from './health.ts'
-import { type SwimOptions, syncEveryMs, tellCounts } from './options.ts'
+import { type SwimOptions, tellCounts } from './options.ts'
 import { isOver, type Probe, Probes } from './probes.ts'
 import { type Accusation, type Gossip, Rumours } from './rumours.ts'
 import { SelfVersion } from './self.ts'
@@ -230,9 +230,15 @@ export class Swim<W extends Word> {
       underWay.isCheck ||= isCheck
       return
     }
+    const incarnation = this.table.get(peer)?.word.incarnation ?? 0n
     const { directMs, probeEndMs } = this.#options
     const { multiplier } = this.#health
-    const probe = this.#probes.start(peer, nowMs, directMs * multiplier, probeEndMs * multiplier, isCheck)
+    const probe = this.#probes.start(
+      { peer, incarnation, isCheck },
+      nowMs,
+      directMs * multiplier,
+      probeEndMs * multiplier,
+    )
     const deadlineMs = probeEndMs * multiplier
     this.#effects.push({ type: 'ping', peer, probe: probe.id, deadlineMs, gossip: this.gossipFor(peer) })
   }
@@ -297,17 +303,17 @@ export class Swim<W extends Word> {
       return
     }
     probe.helpersAnswered += 1
-    if (answer === 'silent') probe.helpersSilent += 1
+    if (answer === 'unreached') probe.helpersHeard += 1
     this.#advance(probe, nowMs)
   }
 
-  /** Helpers that are silent too point at this node: Lifeguard's missed nacks. */
+  /** When nobody else answers either, that points at this node: Lifeguard's missed nacks, but one nack clears it. */
   #unreached(probe: Probe, nowMs: number): void {
     this.#probes.end(probe)
-    const missed = probe.helpersAsked - probe.helpersAnswered + probe.helpersSilent
-    if (missed > 0) this.#health.worse()
+    if (probe.helpersAsked > 0 && probe.helpersHeard === 0) this.#health.worse()
     const entry = this.table.get(probe.peer)
-    if (entry === undefined || !this.table.isThere(probe.peer)) return
+    // What began a new incarnation meanwhile was not what this probe looked for.
+    if (entry?.word.incarnation !== probe.incarnation || !this.table.isThere(probe.peer)) return
     this.#accuse({ accused: probe.peer, incarnation: entry.word.incarnation, accuser: this.self }, nowMs)
     const suspicion = this.#suspicions.get(probe.peer)
     if (suspicion === undefined || !probe.isCheck) return
@@ -342,7 +348,7 @@ export class Swim<W extends Word> {
 
   #sync(nowMs: number): void {
     if (nowMs < this.#nextSyncMs) return
-    this.#nextSyncMs = nowMs + syncEveryMs(this.#options, this.table.thereCount)
+    this.#nextSyncMs = nowMs + this.#options.syncMs
     for (const peer of this.table.pick(1, ({ state }) => state === 'alive')) this.#effects.push({ type: 'sync', peer })
   }
 

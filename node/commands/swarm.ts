@@ -3,7 +3,9 @@ import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { FabricError } from '../../core/errors.ts'
 import { parsePeerId, parseRegion } from '../../core/ids.ts'
+import { decodeRoster } from '../../core/roster/roster.ts'
 import type { Config } from '../config.ts'
+import { taken } from '../jobs/taken.ts'
 import { systemClock as clock, systemRandom as random } from '../runtime/system.ts'
 import { parseDurationMs } from '../setting-values.ts'
 import { createKeyStore } from '../stores/keystore.ts'
@@ -23,6 +25,7 @@ type FoundFlags = NodeFlags &
     readonly regionLog?: string
     readonly epoch?: string
   }
+type RosterFlags = NodeFlags & Json & { readonly epoch?: string }
 type InviteFlags = NodeFlags & Json & { readonly for?: string; readonly expires?: string; readonly credits?: string }
 
 const EPOCH_MS = 30_000
@@ -53,9 +56,8 @@ export function addSwarm(program: Command, run: Run): void {
     .description('save the roster that draws depend on: job explain --roster recomputes with it')
     .argument('<file>', 'where to write it')
     .option('--epoch <number>', 'of this epoch (default: the current one)')
-    .action((file: string, flags: NodeFlags & { readonly epoch?: string }) =>
-      run((io) => saveRoster(file, flags, configOf(flags, io), io)),
-    )
+    .option('--json', 'as JSON')
+    .action((file: string, flags: RosterFlags) => run((io) => saveRoster(file, flags, configOf(flags, io), io)))
 }
 
 async function found(name: string, flags: FoundFlags, { paths }: Config, io: Io): Promise<number> {
@@ -125,18 +127,15 @@ async function makeInvite(flags: InviteFlags, config: Config, io: Io): Promise<n
   return 0
 }
 
-async function saveRoster(
-  file: string,
-  { epoch }: { readonly epoch?: string },
-  config: Config,
-  io: Io,
-): Promise<number> {
+async function saveRoster(file: string, { epoch, json: asJson }: RosterFlags, config: Config, io: Io): Promise<number> {
   const query = epoch === undefined ? '' : `?epoch=${encodeURIComponent(epoch)}`
   const bytes = await withClient(config, (client) => client.bytes(`/api/v1/p2p/roster${query}`))
+  const roster = taken(decodeRoster(Uint8Array.from(bytes)))
   await writeFile(file, bytes).catch((error: unknown) => {
     throw new FabricError('CF_STORE_FAILED', { file }, error)
   })
-  io.out(`wrote ${file}\n`)
+  const facts = { file, epoch: String(roster.epoch), root: roster.root, members: roster.members.length }
+  io.out(asJson === true ? json(facts) : `wrote ${file}\n`)
   return 0
 }
 

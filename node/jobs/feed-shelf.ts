@@ -17,7 +17,7 @@ import { type Carry, Relay, type Segment } from './relay.ts'
 type Shelved = {
   readonly feed: JobFeed
   /** Whose tokens go out: the first replica that speaks, then whoever goes on from there. */
-  readonly relay: Relay
+  relay: Relay
   attempt: number
   /** The text that went out is whole. */
   finished: boolean
@@ -131,6 +131,8 @@ export class FeedShelf {
     if (after.phase !== 'settled') return
     if (shelved?.finished === false) for (const progress of outputProgress(after)) this.#push(after, progress)
     this.#push(after, { type: 'outcome', ...outcomeOf(after) })
+    // Nobody goes on from what it remembers.
+    if (shelved !== undefined) shelved.relay = new Relay()
   }
 
   /** What a listener hears who comes after the feed was dropped. */

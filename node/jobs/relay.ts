@@ -27,8 +27,8 @@ type Heard = {
 }
 
 export class Relay {
-  /** Where each delivered part ended, so that the last one can be taken back from what the next worker is given. */
-  readonly #ends: { readonly ids: number; readonly text: number }[] = []
+  /** Where the last delivered part with tokens begins, so that it can be taken back from what the next worker is given. */
+  #lastPart = { ids: 0, text: 0 }
   readonly #ids: number[] = []
   #text = ''
   #heard = new Map<number, Heard>()
@@ -57,7 +57,7 @@ export class Relay {
    */
   hear(replica: number, worker: PeerId, part: TokenPart): TokenPart | undefined {
     const heard = this.#of(replica)
-    const isNext = heard.same.ids === this.#ids.length && heard.same.text === this.#text.length
+    const isNext = this.#isAt(heard.same) && this.#isAt({ ids: heard.ids.length, text: heard.text.length })
     take(heard, part)
     if (this.#streamed !== undefined && this.#streamed !== replica) return undefined
     const out = isNext ? part : this.#beyond(heard)
@@ -79,7 +79,7 @@ export class Relay {
     heard.ended = true
     // In a later attempt it may have had nothing to add.
     if (this.#streamed === undefined && this.#isBegun) this.#beyond(heard)
-    const isWhole = !heard.strays && heard.ids.length === this.#ids.length && heard.text.length === this.#text.length
+    const isWhole = !heard.strays && this.#isAt({ ids: heard.ids.length, text: heard.text.length })
     if (this.#streamed === undefined && this.#isBegun && isWhole) this.#streamed = replica
     if (this.#streamed !== replica) return false
     if (!isWhole && this.#isBegun) throw strayed()
@@ -100,14 +100,15 @@ export class Relay {
     this.#lost.add(replica)
     if (this.#streamed !== replica) return undefined
     this.#streamed = undefined
-    if (!this.#isBegun) return undefined
     let best: { readonly place: number; readonly worker: PeerId; readonly heard: Heard } | undefined
     for (const [place, worker] of workers.entries()) {
       const heard = this.#of(place)
       if (this.#lost.has(place) || !this.#goesOn(heard)) continue
       if (best === undefined || heard.ids.length > best.heard.ids.length) best = { place, worker, heard }
     }
-    if (best === undefined) return 'stranded'
+    // Before anything was read the place is left to whoever speaks first.
+    if (best === undefined) return this.#isBegun ? 'stranded' : undefined
+    if (!this.#isBegun && best.heard.ids.length === 0) return undefined
     this.#streamed = best.place
     const part = this.#beyond(best.heard)
     if (part !== undefined) this.#deliver(best.worker, best.heard, part)
@@ -128,8 +129,12 @@ export class Relay {
    */
   carry(isWhole: (ids: readonly number[], text: string) => boolean): Carry {
     if (!isWhole(this.#ids, this.#text)) return { ids: this.#ids.slice(), text: this.#text }
-    const end = this.#ends.findLast(({ ids }) => ids < this.#ids.length) ?? { ids: 0, text: 0 }
-    return { ids: this.#ids.slice(0, end.ids), text: this.#text.slice(0, end.text) }
+    const { ids, text } = this.#lastPart
+    return { ids: this.#ids.slice(0, ids), text: this.#text.slice(0, text) }
+  }
+
+  #isAt({ ids, text }: Heard['same']): boolean {
+    return ids === this.#ids.length && text === this.#text.length
   }
 
   get #isBegun(): boolean {
@@ -168,11 +173,10 @@ export class Relay {
 
   #deliver(worker: PeerId, heard: Heard, { ids, text }: TokenPart): void {
     this.#segment(worker, ids.length)
+    if (ids.length > 0) this.#lastPart = { ids: this.#ids.length, text: this.#text.length }
     this.#ids.push(...ids)
     this.#text += text
-    const end = { ids: this.#ids.length, text: this.#text.length }
-    this.#ends.push(end)
-    heard.same = end
+    heard.same = { ids: this.#ids.length, text: this.#text.length }
   }
 
   #segment(worker: PeerId, tokenCount: number): void {

@@ -83,7 +83,7 @@ function steady(rate: number): number {
 }
 
 /** Who could relay for a node that cannot be dialled: edges and validators with an address of their own, least loaded first. */
-export function gatewayCandidates(membership: Membership | undefined, self: PeerId): readonly PeerId[] {
+export function gatewayCandidates(membership: Pick<Membership, 'sights'> | undefined, self: PeerId): readonly PeerId[] {
   const able = (membership?.sights() ?? []).filter(
     ({ peer, state, record }) =>
       peer !== self &&

@@ -5,12 +5,14 @@ import { type Digest, digestOf, type JobId, type PeerId } from '../../core/ids.t
 import { assignmentProposalCodec, settlementProposalCodec, votesCodec } from '../../core/job/proposal.ts'
 import { assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { evidenceEntryCodec } from '../../core/log/bodies-certified.ts'
+import { type EntryKind, entryCodec } from '../../core/log/entry.ts'
 import { type Genesis, genesisValidators } from '../../core/log/genesis.ts'
 import { gossipCodec } from '../../core/membership/messages.ts'
 import { encodeEvidence, evidenceOf } from '../../core/quorum/evidence.ts'
 import { castVote, decodeVote, encodeVote, type Statement, subjectKey, type VoteKind } from '../../core/quorum/vote.ts'
 import { type PeerRecord, peerRecordCodec } from '../../core/roster/record.ts'
 import { ROLE } from '../../core/roster/roster.ts'
+import { createLogAccess, logHolders } from '../../node/jobs/log-access.ts'
 import { appendRequestCodec } from '../../node/jobs/log-messages.ts'
 import { createMembership, type MeshMembership } from '../../node/mesh/membership.ts'
 import { createTlsTransport, type TlsTransport } from '../../node/mesh/tls/transport.ts'
@@ -25,6 +27,7 @@ type Asked = { readonly type: string; readonly body: Uint8Array }
 
 const CALL_MS = 5_000
 const REMEMBERED_MAX = 64
+const ENTRIES_MAX = 1_000
 const NOTHING = new Uint8Array()
 const RECORD: Omit<PeerRecord, 'incarnation' | 'sequence'> = {
   ...{
@@ -62,7 +65,7 @@ export class ByzantinePeer {
     this.#transport = transport
     this.#honest = swarm.genesis.validators.filter((peer) => peer !== node.peer)
     for (const kind of ['assignment', 'settlement'] as const)
-      transport.onMessage(`vote/${kind}`, async (_from, body) => this.#voteTwice(kind, body))
+      transport.onMessage(`vote/${kind}`, async (_from, body) => this.#asVoter(kind, body))
   }
 
   /** @param invite  spent first, for a peer that is not in yet */
@@ -101,9 +104,23 @@ export class ByzantinePeer {
     await this.#transport.close()
   }
 
+  /** How many entries of a kind the log has. */
+  async logged(kind: EntryKind): Promise<number> {
+    const validators = (): readonly PeerId[] => logHolders(this.#genesis)
+    const ports = { transport: this.#transport, clock: systemClock, random: systemRandom, validators }
+    const access = createLogAccess({}, ports)
+    try {
+      const records = await access.read(0n, ENTRIES_MAX)
+      const entries = records.map(({ bytes }) => entryCodec.decode(bytes))
+      return entries.filter((entry) => entry.action === 'accept' && entry.value.kind === kind).length
+    } finally {
+      access.close()
+    }
+  }
+
   /** Everything that honest validators were asked of their votes, again and altered, to each of them at once. */
-  async proposeWrongly(): Promise<void> {
-    const altered = this.#asked.flatMap((asked) => [asked, ...this.#alterations(asked)])
+  async proposeWrongly(proposals: readonly Asked[] = this.#asked): Promise<void> {
+    const altered = proposals.flatMap((asked) => [...this.#alterations(asked), asked])
     await Promise.all(altered.flatMap(({ type, body }) => this.#honest.map((peer) => this.#poll(peer, type, body))))
   }
 
@@ -142,9 +159,17 @@ export class ByzantinePeer {
     await Promise.all(Array.from({ length: count }, (_, place) => call(place)))
   }
 
-  /** Says yes and something else, now both at once, now one to each. */
-  #voteTwice(kind: 'assignment' | 'settlement', body: Uint8Array): Uint8Array {
-    if (this.#asked.length < REMEMBERED_MAX) this.#asked.push({ type: `vote/${kind}`, body })
+  /** While it does not lie it is slow: it asks the others about something else first. */
+  async #asVoter(kind: 'assignment' | 'settlement', body: Uint8Array): Promise<Uint8Array> {
+    const asked = { type: `vote/${kind}`, body }
+    if (this.#asked.length < REMEMBERED_MAX) this.#asked.push(asked)
+    if (!this.lies && kind === 'assignment') await this.proposeWrongly([asked])
+    return this.#votes(kind, body)
+  }
+
+  /** Says yes and, when it lies, something else: now both at once, now one to each. */
+  #votes(kind: 'assignment' | 'settlement', body: Uint8Array): Uint8Array {
+    if (!this.lies && kind === 'settlement') return votesCodec.encode({ votes: [] })
     const [right, wrong] = [this.#statement(kind, body), digestOf(systemRandom.bytes(32))]
     if (right === undefined) return votesCodec.encode({ votes: [] })
     this.#turn += 1

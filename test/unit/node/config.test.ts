@@ -112,6 +112,14 @@ test('every setting refuses what it cannot mean', () => {
   }
 })
 
+test('an invite is used and not shown: it may carry the key of a private swarm', () => {
+  const home = homeWith()
+  const sources = { flags: { home, join: 'cfi1secret' }, env: {}, cwd: '/' }
+  assert.is(loadConfig(sources).join, 'cfi1secret')
+  const shown = explainConfig(sources).find(({ key }) => key === 'join')
+  assert.equal([shown?.value, shown?.text, shown?.source], ['(hidden)', '(hidden)', 'flag --join'])
+})
+
 test('sizes, times and shares are read with their units', () => {
   const home = homeWith('memory_max = "12GiB"\nkeep_alive = 0\ntensor_split = [3, 1]\nflash_attention = false\n')
   const config = load(home, { maxVram: '1.5GB', gpuLayers: '20', kvType: 'q8_0', engine: 'lockstep' })

@@ -11,7 +11,7 @@ import {
   toWire,
   versionsCodec,
 } from '../../../../core/membership/messages.ts'
-import { LAN, suspicionMs, syncEveryMs, tellCounts } from '../../../../core/membership/options.ts'
+import { LAN, suspicionMs, tellCounts } from '../../../../core/membership/options.ts'
 import { Rumours } from '../../../../core/membership/rumours.ts'
 import { SelfVersion } from '../../../../core/membership/self.ts'
 import { compare, differing, digestOfTable, versionsIn } from '../../../../core/membership/sync.ts'
@@ -142,7 +142,6 @@ test('a suspicion shrinks with its accusers, grows with bad health, and is short
   assert.is(suspicionMs(LAN, 10, 4, 3), 3 * LAN.suspicionMinMs)
   assert.is(suspicionMs(LAN, 2, 1, 1), LAN.suspicionMinMs)
   assert.ok(suspicionMs(LAN, 2_000, 4, 1) < 5_000)
-  assert.ok(syncEveryMs(LAN, 2_000) > syncEveryMs(LAN, 10))
   assert.ok(tellCounts(2_000).accusation > tellCounts(10).accusation)
 })
 

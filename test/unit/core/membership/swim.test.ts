@@ -115,6 +115,22 @@ test('a peer whose clock went back learns of its old incarnation and goes beyond
   timeUntil(world, 5_000, isBack)
 })
 
+test('a probe that began before a restart accuses nobody of the new life', () => {
+  const { world } = trial(30)
+  world.run(5_000)
+  for (let round = 0; round < 10; round += 1) {
+    const node = nodeAt(world, round + 1)
+    world.crash(node)
+    world.run(1_000)
+    const startedMs = world.nowMs
+    world.start(node, [nodeAt(world, 0), nodeAt(world, 29)])
+    world.run(5_000)
+    const word = node.swim.table.get(node.peer)?.word
+    // Its clock is the world's: an incarnation that it had to raise would be a refutation.
+    assert.is(word?.incarnation, BigInt(startedMs))
+  }
+})
+
 test('one who leaves is left for everybody within 2 s, and no suspicion of it goes round', () => {
   const { world } = trial(20)
   world.run(3_000)

@@ -57,6 +57,7 @@ test(
       ['keys', 'api', 'add', '--name', 'x'],
       ['models', 'ls'],
       ['models', 'verify', 'cfab-tiny'],
+      ['found', 'demo'],
       ['sim', '--peers', '5', '--jobs', '2', '--seed', '1', '--list', '2'],
       ...receipts.flatMap((path) => [
         ['receipt', 'show', path],

@@ -62,6 +62,16 @@ test('a replica that is lost before anything was read leaves the place to whoeve
   assert.equal(hear(relay, 1, 5), part(5))
 })
 
+test('what was said while a silent replica had the place is not left out when that one is lost', () => {
+  const [spoken, speaking] = [new Relay(), new Relay()]
+  for (const relay of [spoken, speaking]) relay.hear(0, worker(0), { ids: [], text: '' })
+  hear(spoken, 1, 5)
+  assert.equal(spoken.lose(0, WORKERS), { heir: 1, part: part(5) })
+  assert.equal(hear(spoken, 1, 6), part(6))
+  assert.is(speaking.lose(0, WORKERS), undefined)
+  assert.equal(hear(speaking, 1, 5), part(5))
+})
+
 test('the next attempt says what was delivered and then something new, or is refused', async () => {
   const relay = relayed()
   assert.is(relay.lose(0, [worker(0)]), 'stranded')
