@@ -190,11 +190,7 @@ async function soak(minutes: number): Promise<Figures> {
     while (performance.now() < endMs) {
       await overload(swarm, figures, random, Math.min(endMs, performance.now() + OVERLOAD_MS))
       await killOne(swarm, figures, random)
-      const [out, back] = [figures.outMs.at(-1) ?? 0, figures.backMs.at(-1) ?? 0]
-      const { suspicions, evictions } = figures
-      console.error(
-        `out ${Math.round(out)} ms, back ${Math.round(back)} ms, ${suspicions} suspect, ${evictions.length} evicted`,
-      )
+      console.error(`${figures.suspicions} suspect, ${figures.evictions.length} evicted of ${figures.looks}`)
     }
     return figures
   } finally {

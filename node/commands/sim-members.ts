@@ -76,11 +76,7 @@ function membersText(report: MembersReport): string {
   const { request, seed } = report
   const wrong = shortfalls(report)
   return [
-    section('Membership at scale', [
-      ['seed', String(seed)],
-      ['regions', `${request.regions} of ${count(request.peers)} full members`],
-      ['loss', `${request.lossPermille / 10} % of the messages, ${request.dropperPermille / 10} % pass nothing on`],
-    ]),
+    section('Membership at scale', [['seed', String(seed)], ...regionFacts(request)]),
     regionsText(report),
     partitionText(report),
     viewsText(report),
@@ -90,6 +86,14 @@ function membersText(report: MembersReport): string {
     .map((part) => part.trimEnd())
     .join('\n\n')
     .concat('\n')
+}
+
+function regionFacts({ regions, peers, lossPermille, dropperPermille }: MembersReport['request']): [string, string][] {
+  if (regions === 0) return []
+  return [
+    ['regions', `${regions} of ${count(peers)} full members`],
+    ['loss', `${lossPermille / 10} % of the messages, ${dropperPermille / 10} % pass nothing on`],
+  ]
 }
 
 function regionsText({ regions }: MembersReport): string {

@@ -22,6 +22,7 @@ import {
   payloadCommitment,
 } from '../../core/log/intent.ts'
 import type { LogState } from '../../core/log/state.ts'
+import type { RosterSnapshot } from '../../core/roster/roster.ts'
 import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
 import type { Rosters } from '../runtime/mesh.ts'
 import type { Clock, Ledger, PeerTransport, Random, Store, StoreWrite } from '../runtime/ports.ts'
@@ -36,6 +37,7 @@ import { Voting } from './voting.ts'
 
 /** Longest wait for a roster that is not at hand. */
 const ROSTER_MS = 3_000
+const ROSTER_RETRY_MS = 100
 /** Phases in which an order to work may still come. */
 const BEFORE_OUTPUT: ReadonlySet<Phase> = new Set(['admitted', 'proposed', 'assigned', 'executing'])
 
@@ -66,6 +68,7 @@ export type CoordinatorOptions = LoopOptions & {
   readonly feedCountMax: number
 }
 
+type Wish = Pick<Job, 'id' | 'user' | 'intent' | 'intentEnvelope'>
 export type Submitted = { readonly id: JobId; readonly repeated: boolean }
 
 export class Coordinator {
@@ -164,7 +167,7 @@ export class Coordinator {
     if (words.action !== 'accept' || !isNamed || !isPayloadOf(intent, words.value))
       throw new FabricError('CF_JOB_INVALID', { field: 'payload' })
     const id = jobIdOf(state().swarmId, body)
-    await this.#needRoster()
+    const roster = await this.#needRoster()
     try {
       // In a swarm of one process its worker is here whoever is drawn.
       if (state().genesis.local && this.#canPay(signer, intent)) {
@@ -173,7 +176,7 @@ export class Coordinator {
       }
       let job: AdmittedJob | undefined
       const applied = await this.#ports.ledger.append('hold', envelope, (entry) => {
-        job = this.#admitted(id, signer, intent, envelope, entry)
+        job = this.#admitted({ id, user: signer, intent, intentEnvelope: envelope }, entry, roster)
         this.#begin(job, words.value)
         return [jobRow(job), { table: 'payload', id, bytes: payload }]
       })
@@ -222,31 +225,38 @@ export class Coordinator {
       this.#loop.dispatch(job.id, { type: 'tick', nowMs: this.#ports.clock.nowMs() })
   }
 
-  /** Nobody can draw without it: better refused before the money is held than refunded after. */
-  async #needRoster(): Promise<void> {
-    const { state, rosters } = this.#ports
-    const { rosterRoot } = state()
-    const roster = rosters.of(rosterRoot) ?? (await rosters.fetch(rosterRoot, AbortSignal.timeout(ROSTER_MS)))
-    if (roster === undefined) throw new FabricError('CF_ROSTER_UNKNOWN', { root: rosterRoot })
+  /** Nobody can draw without it: better refused before the money is held than refunded after. @throws CF_ROSTER_UNKNOWN */
+  async #needRoster(): Promise<RosterSnapshot> {
+    const { state, rosters, clock } = this.#ports
+    const signal = AbortSignal.timeout(ROSTER_MS)
+    for (;;) {
+      const { rosterRoot } = state()
+      const roster = rosters.of(rosterRoot) ?? (await rosters.fetch(rosterRoot, signal))
+      if (roster !== undefined) return roster
+      // An epoch has just begun, and those who were asked had not heard of it either.
+      if (signal.aborted) throw new FabricError('CF_ROSTER_UNKNOWN', { root: rosterRoot })
+      await clock.sleep(ROSTER_RETRY_MS)
+    }
   }
 
-  #admitted(id: JobId, user: UserId, intent: Intent, intentEnvelope: Uint8Array, applied: Applied): AdmittedJob {
+  /** @param roster  where that of a new epoch is not here yet; `#inItsEpoch` puts that right */
+  #admitted(wish: Wish, applied: Applied, roster: RosterSnapshot): AdmittedJob {
     const { state, rosters } = this.#ports
-    const logged = state().jobs.get(id)
+    const logged = state().jobs.get(wish.id)
     const root = logged === undefined ? state().rosterRoot : epochOfJob(state(), logged).rosterRoot
-    const roster = rosters.of(root)
-    if (roster === undefined) throw new FabricError('CF_ROSTER_UNKNOWN', { root })
     const hold = holdRecord(state(), applied)
-    return admitJob({ id, user, intent, intentEnvelope, hold, state: state(), roster })
+    return admitJob({ ...wish, hold, state: state(), roster: rosters.of(root) ?? roster })
   }
 
   /** An epoch may begin with the entry right before the hold: the job belongs to that one, and is drawn again. */
   async #inItsEpoch(job: AdmittedJob, applied: Applied): Promise<Job> {
     const { state, store, rosters } = this.#ports
-    const { id, user, intent, intentEnvelope } = job
-    if (state().jobs.get(id)?.epoch === job.draw.epoch) return job
-    await rosterOfJob(rosters, state(), id, AbortSignal.timeout(ROSTER_MS))
-    const again = this.#admitted(id, user, intent, intentEnvelope, applied)
+    const { id, draw } = job
+    const logged = state().jobs.get(id)
+    const start = logged === undefined ? undefined : epochOfJob(state(), logged)
+    if (start === undefined || (start.epoch === draw.epoch && start.rosterRoot === draw.rosterRoot)) return job
+    const roster = await rosterOfJob(rosters, state(), id, AbortSignal.timeout(ROSTER_MS))
+    const again = this.#admitted(job, applied, roster)
     await store.commit([jobRow(again)])
     return again
   }

@@ -92,16 +92,18 @@ async function askPeer(
 }
 
 const FOLLOW_MS = 250
-const RETRY_MS = 2_000
+const RETRY_MS = 500
 
-/** Keeps the roster of the current epoch here, so that a draw need not wait for it. Ends when the signal aborts. */
+/** Keeps the rosters of this epoch and of the next here, so that a draw need not wait for them. Ends when the signal aborts. */
 export async function followRosters(
   rosters: Rosters,
   { state, clock }: { readonly state: () => LogState; readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    const found = await rosters.fetch(state().rosterRoot, signal)
-    await clock.sleep(found === undefined ? RETRY_MS : FOLLOW_MS, signal).catch(() => {})
+    const { rosterRoot, nextRoster } = state()
+    const roots = nextRoster === null ? [rosterRoot] : [rosterRoot, nextRoster.root]
+    const found = await Promise.all(roots.map((root) => rosters.fetch(root, signal)))
+    await clock.sleep(found.includes(undefined) ? RETRY_MS : FOLLOW_MS, signal).catch(() => {})
   }
 }
