@@ -65,7 +65,25 @@ async function phaseOf(url: string, id: string): Promise<string> {
   return textAt(await getJson(`${url}/api/v1/p2p/jobs/${id}`), 'phase')
 }
 
-for (const type of ['vote/assignment', 'vote/findings', 'vote/settlement']) {
+test(
+  'without a quorum for vote/assignment nobody is assigned, and the hold comes back by a certificate',
+  within(15_000, async () => {
+    const home = tempFolder()
+    await foundSwarm(home, SHORT_POLICY)
+    await withFakeDaemon(
+      { home, taps: silentFor('vote/assignment', ({ validator }) => validator < 2) },
+      async ({ url }) => {
+        const { job, facts } = await settledJob(url, await submit(url, { replicas: 2 }))
+        assert.equal([textAt(job, 'outcome'), textAt(job, 'reason')], ['refunded', 'no_workers'])
+        assert.is(textAt(job, 'refund'), textAt(job, 'hold'))
+        assert.is(facts.authority, 'certificate')
+        await assertBooks(url)
+      },
+    )
+  }),
+)
+
+for (const type of ['vote/findings', 'vote/settlement']) {
   test(
     `without a quorum for ${type} the hold comes back at the deadline, with a receipt that needs no votes`,
     within(15_000, async () => {
