@@ -182,7 +182,17 @@ function createNode({ place, home, paths, key, port, machine, options }: Seat): 
     return ask(`${address}${path}`, { ...given, headers: { authorization: bearer, ...given.headers } })
   }
   return {
-    ...{ place, peer: key.peer, key, paths, mesh, log: () => log, pid: () => child?.pid, address: () => address, ask: asking },
+    ...{
+      place,
+      peer: key.peer,
+      key,
+      paths,
+      mesh,
+      log: () => log,
+      pid: () => child?.pid,
+      address: () => address,
+      ask: asking,
+    },
     start: async (...more) => {
       const flags = [...FLAGS, ...reach, ...nat, ...(options.flags ?? []), ...more]
       const [command = '', ...words] = [...(machine?.enter ?? []), process.execPath]
