@@ -106,6 +106,8 @@ function networkOf(nats: readonly boolean[], spaces: readonly string[]): TestNet
     },
     stop: () => {
       opened.delete(network)
+      // The kernel takes a deleted namespace apart later: without this the next network meets links and addresses of this one.
+      for (const place of nats.keys()) spawnSync('ip', ['link', 'delete', managementLink(place)], { timeout: COMMAND_MS })
       for (const space of spaces) removeSpace(space)
     },
   }
@@ -120,7 +122,7 @@ function addMachine(hub: string, place: number, nat: boolean): void {
   setAddress(outer, 'eth0', `${outerAddress(place)}/24`)
   if (nat) addRouter(outer, machine, place)
   const { here, there } = managedAddress(place)
-  const link = `cf${process.pid}m${place}`
+  const link = managementLink(place)
   ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'manage', 'netns', machine)
   ip('address', 'add', `${here}/30`, 'dev', link)
   ip('link', 'set', link, 'up')
@@ -210,6 +212,10 @@ function nameOf(place: number | 'hub'): string {
 
 function routerOf(place: number): string {
   return `${nameOf(place)}r`
+}
+
+function managementLink(place: number): string {
+  return `cf${process.pid}m${place}`
 }
 
 function outerAddress(place: number): string {
