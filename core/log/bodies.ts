@@ -1,11 +1,60 @@
-/** Bodies that users, peers and mint keys sign: they travel as envelopes, and the envelope is the entry's body. */
-import { type BodyOf, bytes, bytesMax, code, defineBody, digest, i64, peer, text, u64 } from '../codec/schema.ts'
+/** Bodies that users, peers and mint keys sign: they travel as envelopes, and the envelope is the entry's body, or part of it. */
+import {
+  type BodyOf,
+  bytes,
+  bytesMax,
+  code,
+  defineBody,
+  digest,
+  i64,
+  peer,
+  text,
+  u8,
+  u32,
+  u64,
+} from '../codec/schema.ts'
+import { ENVELOPE_OVERHEAD_BYTES } from '../identity/envelope.ts'
+import type { PeerId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { DISPUTE_CLAIMS } from '../verification/dispute.ts'
 
 const ACCOUNT_BYTES_MAX = 64
 
 /** Genesis entry: names the genesis that the log belongs to; the genesis itself is a file of its own. */
 export const genesisEntryCodec = defineBody('genesis-entry', { swarmId: digest() }, 64)
+
+const INTENT_ENVELOPE_BYTES_MAX = LIMITS.intentBytesMax + ENVELOPE_OVERHEAD_BYTES
+
+/** Makes a job of an intent, and says who drives it. The log takes it from the edge itself alone: nobody signs for being named. */
+export const holdCodec = defineBody(
+  'hold',
+  {
+    edge: peer(),
+    /** The user's envelope `intent`. */
+    intent: bytesMax(INTENT_ENVELOPE_BYTES_MAX),
+  },
+  INTENT_ENVELOPE_BYTES_MAX + 64,
+)
+
+/** @param intent  a sealed `intent` */
+export function holdBody(edge: PeerId, intent: Uint8Array): Uint8Array {
+  return holdCodec.encode({ edge, intent })
+}
+
+/** Calls a finding of a settled job wrong, and stakes money on it. Signed by a party of the job. */
+export const disputeCodec = defineBody(
+  'dispute',
+  {
+    jobId: digest(),
+    attempt: u32(),
+    replica: u8(),
+    claim: code(DISPUTE_CLAIMS),
+    /** How many disputes the job has had before: the same envelope opens no second one. */
+    number: u8(),
+  },
+  128,
+)
+export type Dispute = BodyOf<typeof disputeCodec>
 
 /** Creates credit. Signed by a mint key of the genesis. */
 export const mintCodec = defineBody(

@@ -5,7 +5,6 @@ import type { EntryKind } from '../../core/log/entry.ts'
 import type { Genesis } from '../../core/log/genesis.ts'
 import type { LogAccess } from '../runtime/mesh.ts'
 import type { Clock, LogHead, LogRecord, PeerStream, PeerTransport, Random } from '../runtime/ports.ts'
-import type { FollowedRecord } from '../stores/ledger-appends.ts'
 import type { FollowedLog } from '../stores/ledger-follower.ts'
 import {
   type AppendAnswer,
@@ -44,7 +43,7 @@ export type LogAccessPorts = {
 }
 
 export interface SwarmLogAccess extends LogAccess, FollowedLog {
-  tail(from: bigint, signal: AbortSignal): AsyncIterable<FollowedRecord>
+  tail(from: bigint, signal: AbortSignal): AsyncIterable<LogRecord>
   /** The validator that serves the tail; undefined while none does. */
   source(): PeerId | undefined
   distrust(): boolean
@@ -134,7 +133,7 @@ class ValidatorLog implements SwarmLogAccess {
     return index < 0n ? undefined : { index, hash: digestBytes(hash) }
   }
 
-  async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<FollowedRecord> {
+  async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<LogRecord> {
     let next = from
     for (let waitMs = RETRY_MS; !signal.aborted; ) {
       const [peer] = this.#candidates()
@@ -210,7 +209,7 @@ class ValidatorLog implements SwarmLogAccess {
     }
   }
 
-  async *#tailOf(peer: PeerId, from: bigint, signal: AbortSignal): AsyncGenerator<FollowedRecord> {
+  async *#tailOf(peer: PeerId, from: bigint, signal: AbortSignal): AsyncGenerator<LogRecord> {
     const stream = await this.#openTail(peer, from, signal)
     this.#lastSource = peer
     try {
@@ -301,8 +300,8 @@ function decodePage(bytes: Uint8Array): Page {
   return taken(pageCodec.decode(bytes))
 }
 
-function recordsOf({ from, entries }: Page): readonly FollowedRecord[] {
-  return entries.map(({ bytes, own }, place) => ({ index: from + BigInt(place), bytes, own }))
+function recordsOf({ from, entries }: Page): readonly LogRecord[] {
+  return entries.map((bytes, place) => ({ index: from + BigInt(place), bytes }))
 }
 
 function refuseTrimmed({ first }: Page, from: bigint): void {

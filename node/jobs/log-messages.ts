@@ -8,7 +8,6 @@ import {
   flag,
   i64,
   list,
-  record,
   text,
   u16,
   u32,
@@ -117,8 +116,7 @@ export const pageCodec = defineBody(
     /** Index of the first entry that the log still has. */
     first: u64(),
     from: u64(),
-    /** `own`: the asker's append made the entry. */
-    entries: list(record({ bytes: bytesMax(LIMITS.entryBytesMax), own: flag() }), LOG_LIMITS.pageEntriesMax),
+    entries: list(bytesMax(LIMITS.entryBytesMax), LOG_LIMITS.pageEntriesMax),
   },
   PAGE_MESSAGE_BYTES_MAX,
 )

@@ -3,7 +3,9 @@
 import { equalBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import { type Digest, digestOf, keyOf, type PeerId, peerIdOf } from '../../core/ids.ts'
-import type { Clock, LogHead, LogRecord, PeerStream, PeerTransport, RegionLog } from '../runtime/ports.ts'
+import { holdCodec } from '../../core/log/bodies.ts'
+import { refuse } from '../../core/log/refusal.ts'
+import type { Clock, LogHead, PeerStream, PeerTransport, RegionLog } from '../runtime/ports.ts'
 import { appendKey, type StateLedger } from '../stores/ledger-core.ts'
 import type { SwarmLogAccess } from './log-access.ts'
 import {
@@ -20,7 +22,7 @@ import {
   readRequestCodec,
   tailRequestCodec,
 } from './log-messages.ts'
-import { RecentEntries, type RecentEntry } from './log-recent.ts'
+import { RecentEntries } from './log-recent.ts'
 import { taken } from './taken.ts'
 
 export type LogServiceOptions = {
@@ -129,6 +131,7 @@ class Service implements LogService {
     const request = taken(appendRequestCodec.decode(body))
     const origin = this.#originOf(from, request.origin)
     if (request.kind === 'genesis') throw new FabricError('CF_MESH_REFUSED', { reason: 'kind' })
+    if (namesAnother(request, origin)) return encodeAppendAnswer(refuse('authority_missing'))
     const { appendCountMax, appendsPerPeerMax } = this.#options
     if (this.#appends.of(from) >= appendsPerPeerMax || this.#appends.total >= appendCountMax)
       throw new FabricError('CF_STORE_QUEUE_FULL', { appends: this.#appends.total })
@@ -189,8 +192,8 @@ class Service implements LogService {
   /**
    * What an earlier try of the same append came to.
    *
-   * Why it matters whose it was: of two edges that were given the same intent one drives its job. Where no validator knows any more,
-   * whoever has tried before is believed.
+   * Why it matters whose it was: of two that ask for the same only one is told that its append made the entry. Where no validator knows
+   * any more, whoever has tried before is believed.
    */
   async #becameOf(key: Digest, origin: PeerId, again: boolean): Promise<AppendAnswer | undefined> {
     const known = this.#recent.find(key)
@@ -225,10 +228,10 @@ class Service implements LogService {
     return originAnswerCodec.encode({ knows: pending ? 'pending' : 'nothing', origin: new Uint8Array() })
   }
 
-  async #read(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
+  async #read(_from: PeerId, body: Uint8Array): Promise<Uint8Array> {
     const request = taken(readRequestCodec.decode(body))
     const head = await this.#head()
-    return pageCodec.encode(await this.#page(request.from, request.countMax, from, head.index))
+    return pageCodec.encode(await this.#page(request.from, request.countMax, head.index))
   }
 
   async #head(): Promise<LogHead> {
@@ -247,7 +250,7 @@ class Service implements LogService {
       while (!signal.aborted) {
         const known = this.#ports.ledger.state.head.index
         if (known > head) head = known
-        const page = await this.#page(next, LOG_LIMITS.pageEntriesMax, peer, head)
+        const page = await this.#page(next, LOG_LIMITS.pageEntriesMax, head)
         await stream.send(pageCodec.encode(page))
         if (page.first > next) return
         next += BigInt(page.entries.length)
@@ -256,17 +259,17 @@ class Service implements LogService {
     })
   }
 
-  async #page(from: bigint, countMax: number, asker: PeerId, head: bigint): Promise<Page> {
+  async #page(from: bigint, countMax: number, head: bigint): Promise<Page> {
     const { ledger, log } = this.#ports
     // What is beyond the state here comes into it first.
     const left = Number(ledger.state.head.index - from) + 1
     const count = Math.min(countMax, LOG_LIMITS.pageEntriesMax, left)
     if (count <= 0) return { head, first: 0n, from, entries: [] }
     const recent = this.#recent.from(from, count)
-    if (recent !== undefined) return { head, first: 0n, from, entries: recent.map((entry) => entryFor(entry, asker)) }
+    if (recent !== undefined) return { head, first: 0n, from, entries: recent.map(({ bytes }) => bytes) }
     try {
       const records = await log.read(from, count)
-      return { head, first: 0n, from, entries: records.map(({ bytes }: LogRecord) => ({ bytes, own: false })) }
+      return { head, first: 0n, from, entries: records.map(({ bytes }) => bytes) }
     } catch (error) {
       const first = trimmedTo(error)
       if (first === undefined) throw error
@@ -320,8 +323,12 @@ class Counts {
   }
 }
 
-function entryFor({ bytes, origin }: RecentEntry, asker: PeerId): Page['entries'][number] {
-  return { bytes, own: origin === asker }
+/** A hold names the edge that appends it: nobody is made to drive a job, and nobody drives it in another's name. */
+function namesAnother({ kind, body }: AppendRequest, origin: PeerId): boolean {
+  if (kind !== 'hold') return false
+  const hold = holdCodec.decode(body)
+  // What is no hold the log itself refuses.
+  return hold.action === 'accept' && hold.value.edge !== origin
 }
 
 /** @returns the first entry that the log still has, when the error says that those before are gone */

@@ -4,7 +4,7 @@ import type { Applied, Refused } from '../../core/log/apply.ts'
 import type { EntryKind } from '../../core/log/entry.ts'
 import { forkState, type LogState } from '../../core/log/state.ts'
 import type { LogAccess } from '../runtime/mesh.ts'
-import type { Clock, LogRecord, Store, StoreWrite } from '../runtime/ports.ts'
+import type { Clock, StoreWrite } from '../runtime/ports.ts'
 import { type Alongside, appendKey, type Pending } from './ledger-core.ts'
 import { applyPending } from './ledger-draft.ts'
 
@@ -16,29 +16,21 @@ export type AppendsOptions = {
 }
 export type AppendsPorts = {
   readonly log: Pick<LogAccess, 'append'>
-  readonly store: Pick<Store, 'commit'>
   readonly clock: Clock
   readonly state: () => LogState
   /** Runs work while no entry is being applied. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>
 }
 
-/** `own`: the validator that serves the entry says that this node asked for it. */
-export type FollowedRecord = LogRecord & { readonly own?: boolean }
-
 /** An append on its way: at most one per kind and body. */
 type Waiting = Pending & {
   readonly key: string
-  /** The entry, when it came before the answer to the append. */
-  seen: Applied | undefined
-  /** Where a validator says that the entry is. */
-  index: bigint | undefined
   settled: boolean
   readonly done: Promise<unknown>
 }
 export type Found = { readonly waiting: Waiting; readonly applied: Applied }
-/** What a batch of entries means to those that wait: entries that are theirs, with their rows, and entries that may be. */
-export type Finds = { readonly mine: Found[]; readonly sighted: Found[]; readonly rows: StoreWrite[] }
+/** What a batch of entries means to those that wait: entries that are theirs, with their rows. */
+export type Finds = { readonly mine: Found[]; readonly rows: StoreWrite[] }
 
 const FOLLOW_MS = 30_000
 const QUEUE_COUNT_MAX = 4_096
@@ -65,7 +57,7 @@ export class Appends {
     const { promise, resolve, reject } = Promise.withResolvers<Applied | Refused>()
     const parts = { key, kind, body: body.slice(), alongside, resolve, reject, done: promise }
     // Registered before it is sent: the entry may come back before the answer does.
-    const waiting: Waiting = { ...parts, seen: undefined, index: undefined, settled: false }
+    const waiting: Waiting = { ...parts, settled: false }
     this.#waiting.set(key, waiting)
     void this.#send(waiting)
     return promise
@@ -78,15 +70,11 @@ export class Appends {
   /**
    * Sorts an entry that has been applied to a fork.
    *
-   * Why a hold must also be said to be this node's: the same intent may have come in at two edges, and one of them drives its job.
+   * Why its bytes say whose it is: where that matters they name this node, as a hold does, and validators append it for nobody else.
    */
-  sort(record: FollowedRecord, applied: Applied, to: Finds): void {
+  sort(applied: Applied, to: Finds): void {
     const waiting = this.#waiting.get(appendKey(applied.kind, applied.entry.body))
     if (waiting === undefined) return
-    if (applied.kind === 'hold' && record.own !== true && waiting.index !== record.index) {
-      to.sighted.push({ waiting, applied })
-      return
-    }
     try {
       to.rows.push(...(waiting.alongside?.(applied) ?? []))
       to.mine.push({ waiting, applied })
@@ -96,8 +84,7 @@ export class Appends {
   }
 
   /** The entries are durable, with their rows. */
-  came({ mine, sighted }: Finds): void {
-    for (const { waiting, applied } of sighted) waiting.seen = applied
+  came({ mine }: Finds): void {
     for (const { waiting, applied } of mine) settle(this.#waiting, waiting, () => waiting.resolve(applied))
   }
 
@@ -122,36 +109,15 @@ export class Appends {
     try {
       const answer = await log.append(waiting.kind, waiting.body)
       if (answer.status === 'refused') settle(this.#waiting, waiting, () => waiting.resolve(answer))
-      else await inTurn(() => this.#acknowledged(waiting, answer.index))
+      else await inTurn(async () => this.#acknowledged(waiting, answer.index))
       if (!waiting.settled) await this.#expect(waiting)
     } catch (error) {
-      await inTurn(() => this.#unanswered(waiting, error))
+      await inTurn(async () => settle(this.#waiting, waiting, () => waiting.reject(error)))
     }
   }
 
-  async #acknowledged(waiting: Waiting, index: bigint): Promise<void> {
-    if (waiting.settled) return
-    if (waiting.seen !== undefined) await this.#finish(waiting, waiting.seen)
-    else if (index <= this.#ports.state().head.index) settle(this.#waiting, waiting, () => this.#repeat(waiting))
-    else waiting.index = index
-  }
-
-  /** Nobody answered in time: the entry itself is the answer, if it is there. */
-  async #unanswered(waiting: Waiting, error: unknown): Promise<void> {
-    if (waiting.settled) return
-    if (waiting.seen === undefined) settle(this.#waiting, waiting, () => waiting.reject(error))
-    else await this.#finish(waiting, waiting.seen)
-  }
-
-  /** Rows of an entry that came before it was known whose it is. */
-  async #finish(waiting: Waiting, applied: Applied): Promise<void> {
-    try {
-      const rows = waiting.alongside?.(applied) ?? []
-      if (rows.length > 0) await this.#ports.store.commit(rows)
-      settle(this.#waiting, waiting, () => waiting.resolve(applied))
-    } catch (error) {
-      settle(this.#waiting, waiting, () => waiting.reject(error))
-    }
+  #acknowledged(waiting: Waiting, index: bigint): void {
+    if (index <= this.#ports.state().head.index) settle(this.#waiting, waiting, () => this.#repeat(waiting))
   }
 
   /** The entry was here before it was asked for: what the log says to a repeat follows from the state. */
@@ -170,7 +136,7 @@ export class Appends {
     waiting.done.then(stop, stop)
     const late = new FabricError('CF_STORE_FAILED', { reason: 'log_not_followed' })
     await clock.sleep(this.#options.followMs ?? FOLLOW_MS, over.signal).then(
-      () => inTurn(() => this.#unanswered(waiting, late)),
+      () => inTurn(async () => settle(this.#waiting, waiting, () => waiting.reject(late))),
       () => {},
     )
   }

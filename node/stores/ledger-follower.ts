@@ -10,9 +10,9 @@ import type { Genesis } from '../../core/log/genesis.ts'
 import { forkState, type LogState, mergeState } from '../../core/log/state.ts'
 import type { AuditView } from '../runtime/app.ts'
 import type { LogAccess } from '../runtime/mesh.ts'
-import type { Clock, Store } from '../runtime/ports.ts'
+import type { Clock, LogRecord, Store } from '../runtime/ports.ts'
 import { auditLedger, isTrimmed } from './audit.ts'
-import { Appends, type AppendsOptions, type Finds, type FollowedRecord } from './ledger-appends.ts'
+import { Appends, type AppendsOptions, type Finds } from './ledger-appends.ts'
 import {
   type Alongside,
   AppliedBell,
@@ -42,7 +42,7 @@ export type FollowerPorts = {
 }
 
 export interface FollowedLog extends LogAccess {
-  tail(from: bigint, signal: AbortSignal): AsyncIterable<FollowedRecord>
+  tail(from: bigint, signal: AbortSignal): AsyncIterable<LogRecord>
   /** What came last does not follow from what is known. @returns true when another validator is left to ask */
   distrust?(): boolean
   /** Who serves the log now; undefined while nobody does. */
@@ -170,7 +170,7 @@ export class FollowerLedger implements StateLedger {
   }
 
   /** Up to the next entry after which a snapshot may be taken. */
-  #roomFor(record: FollowedRecord | undefined): number {
+  #roomFor(record: LogRecord | undefined): number {
     const before = record === undefined ? this.state.head.index : record.index - 1n
     return roomAfter(before, BATCH_COUNT_MAX, this.#options.snapshotEvery)
   }
@@ -179,7 +179,7 @@ export class FollowerLedger implements StateLedger {
   async #followOnce(signal: AbortSignal): Promise<unknown> {
     const broken = new AbortController()
     const from = this.#from
-    const buffer: FollowedRecord[] = []
+    const buffer: LogRecord[] = []
     let draining: Promise<void> | undefined
     const drain = async (): Promise<void> => {
       try {
@@ -205,29 +205,29 @@ export class FollowerLedger implements StateLedger {
   }
 
   /** Applies what came; it is durable, with the rows of this node's own entries, before anyone hears of it. */
-  async #take(records: readonly FollowedRecord[]): Promise<void> {
+  async #take(records: readonly LogRecord[]): Promise<void> {
     const { fork, applied, finds, refused } = this.#batchOf(records)
     if (applied.length > 0) {
       await this.#ports.store.commit([{ table: 'ledger', rows: ledgerRows(fork, applied) }, ...finds.rows])
       mergeState(this.state, fork)
       this.#appends.came(finds)
-      const asked = new Set([...finds.mine, ...finds.sighted].map((found) => found.applied))
+      const asked = new Set(finds.mine.map((found) => found.applied))
       this.#bell.ring(applied, (one) => asked.has(one))
     }
     if (refused !== undefined) throw refused
   }
 
-  #batchOf(records: readonly FollowedRecord[]): Batch {
+  #batchOf(records: readonly LogRecord[]): Batch {
     const fork = forkState(this.state)
     const applied: Applied[] = []
-    const finds: Finds = { mine: [], sighted: [], rows: [] }
+    const finds: Finds = { mine: [], rows: [] }
     for (const record of records) {
       const result = record.index <= fork.head.index ? undefined : applyEntry(fork, record.bytes)
       const refused = result === undefined ? knownFault(fork, record) : refusalOf(record, result)
       if (refused !== undefined) return { fork, applied, finds, refused }
       if (result?.status !== 'applied') continue
       applied.push(result)
-      this.#appends.sort(record, result, finds)
+      this.#appends.sort(result, finds)
     }
     return { fork, applied, finds, refused: undefined }
   }
@@ -275,11 +275,11 @@ export class FollowerLedger implements StateLedger {
 }
 
 /** The last entry that is known must be in the log as it was. */
-function knownFault({ head, swarmId }: LogState, { index, bytes }: FollowedRecord): FabricError | undefined {
+function knownFault({ head, swarmId }: LogState, { index, bytes }: LogRecord): FabricError | undefined {
   if (index < head.index || entryHash(swarmId, bytes) === head.hash) return undefined
   return new FabricError('CF_STORE_FORKED', { index, reason: 'head_mismatch' })
 }
 
-function refusalOf({ index }: FollowedRecord, result: Applied | Refused): FabricError | undefined {
+function refusalOf({ index }: LogRecord, result: Applied | Refused): FabricError | undefined {
   return result.status === 'applied' ? undefined : new FabricError('CF_STORE_FORKED', { index, reason: result.reason })
 }

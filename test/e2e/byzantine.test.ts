@@ -24,7 +24,7 @@ function residentMib(node: SwarmNode): number {
 }
 
 test(
-  'one of four validators votes twice and proposes what was not drawn, a member forges and floods: nothing is certified twice, and all go on',
+  'one of four validators votes twice and proposes what was not drawn, of jobs that others drive, a member forges and floods: nothing is certified twice, and all go on',
   within(LIMIT_MS, () =>
     withSwarm({ nodes: 6, validators: 4, played: [LIAR], policy: HASTE }, async (swarm) => {
       const liar = await ByzantinePeer.start(swarm, LIAR)
@@ -35,13 +35,20 @@ test(
         await eventually('the honest are ready', () => allReady(honest))
         await eventually('all see the liar', () => allSee(honest, 'alive', [swarm.node(LIAR)]))
         const outcomes = [await tryAll(honest)]
-        assert.ok(liar.proposalCount > 0, 'it was asked for votes')
+        assert.ok(liar.proposals.length > 0, 'it was asked for votes')
         await liar.writeWrongly()
         await liar.proposeWrongly()
+        await pest.proposeWrongly(liar.proposals)
         liar.lies = true
         outcomes.push(await tryAll(honest))
         await liar.proposeWrongly()
-        for (const [subject, digests] of liar.heard) assert.is(digests.size, 1, `two votes on ${subject}`)
+        for (const one of [liar, pest]) {
+          const voters = [...one.heard.keys()].filter((key) => !key.startsWith(swarm.node(LIAR).peer))
+          assert.equal(voters, [], 'no honest validator votes on what it proposes of a job that is not its own')
+          assert.is(one.answerCount, 0, 'nobody works for it')
+        }
+        const offers = [...liar.ends].filter(([end]) => end.startsWith('job/offer'))
+        assert.ok(offers.length > 0 && offers.every(([end]) => end.startsWith('job/offer CF_MESH_REFUSED')), 'it asked')
         await eventually('the proof is in the log', async () => (await pest.logged('evidence')) > 0)
         assert.ok(
           honest.some(({ log }) => /vote_equivocation/.test(log())),

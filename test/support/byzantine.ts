@@ -1,12 +1,14 @@
 /** A member or validator that breaks every rule it can, over the real transport and with its own real key. */
 import type { BodyOf } from '../../core/codec/schema.ts'
-import { sealAs } from '../../core/identity/envelope.ts'
+import { openAs, sealAs } from '../../core/identity/envelope.ts'
 import { type Digest, digestOf, type JobId, type PeerId } from '../../core/ids.ts'
-import { assignmentProposalCodec, settlementProposalCodec, votesCodec } from '../../core/job/proposal.ts'
+import { assignmentProposalCodec, offerCodec, settlementProposalCodec, votesCodec } from '../../core/job/proposal.ts'
 import { assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
+import { holdCodec } from '../../core/log/bodies.ts'
 import { evidenceEntryCodec } from '../../core/log/bodies-certified.ts'
-import { type EntryKind, entryCodec } from '../../core/log/entry.ts'
+import { type Entry, type EntryKind, entryCodec } from '../../core/log/entry.ts'
 import { type Genesis, genesisValidators } from '../../core/log/genesis.ts'
+import { intentCodec, jobIdOf } from '../../core/log/intent.ts'
 import { gossipCodec } from '../../core/membership/messages.ts'
 import { encodeEvidence, evidenceOf } from '../../core/quorum/evidence.ts'
 import { castVote, decodeVote, encodeVote, type Statement, subjectKey, type VoteKind } from '../../core/quorum/vote.ts'
@@ -45,6 +47,8 @@ const RECORD: Omit<PeerRecord, 'incarnation' | 'sequence'> = {
 export class ByzantinePeer {
   /** What honest validators signed for it, by voter and subject. */
   readonly heard = new Map<string, Set<Digest>>()
+  /** Answers that honest workers signed for jobs of other edges. */
+  answerCount = 0
   /** How its calls ended, by type, code and reason. */
   readonly ends = new Map<string, number>()
   readonly #asked: Asked[] = []
@@ -95,8 +99,9 @@ export class ByzantinePeer {
     return new ByzantinePeer(swarm, node, transport, membership)
   }
 
-  get proposalCount(): number {
-    return this.#asked.length
+  /** What others have proposed to it as a validator. */
+  get proposals(): readonly Asked[] {
+    return this.#asked
   }
 
   async close(): Promise<void> {
@@ -106,13 +111,30 @@ export class ByzantinePeer {
 
   /** How many entries of a kind the log has. */
   async logged(kind: EntryKind): Promise<number> {
+    return (await this.#entries(kind)).length
+  }
+
+  /** Takes jobs of others up, whose intents anybody reads in the log: offers them, for an attempt that nobody has begun. */
+  async offerOthers(jobs: readonly JobId[]): Promise<void> {
+    const holds = (await this.#entries('hold')).map(({ body }) => holdCodec.decode(body))
+    const intents = holds.flatMap((hold) => (hold.action === 'accept' ? [hold.value.intent] : []))
+    const named = intents.filter((intent) => {
+      const opened = openAs(intentCodec, intent, this.#genesis.swarmId)
+      return opened.action === 'accept' && jobs.includes(jobIdOf(this.#genesis.swarmId, opened.value.body))
+    })
+    const offers = named.map((intent) => offerCodec.encode({ intent, attempt: 1 }))
+    const asked = offers.flatMap((offer) => this.#honest.map((peer) => this.#ask(peer, 'job/offer', offer)))
+    this.answerCount += (await Promise.all(asked)).filter((answer) => answer !== undefined).length
+  }
+
+  async #entries(kind: EntryKind): Promise<readonly Entry[]> {
     const validators = (): readonly PeerId[] => logHolders(this.#genesis)
     const ports = { transport: this.#transport, clock: systemClock, random: systemRandom, validators }
     const access = createLogAccess({}, ports)
     try {
       const records = await access.read(0n, ENTRIES_MAX)
       const entries = records.map(({ bytes }) => entryCodec.decode(bytes))
-      return entries.filter((entry) => entry.action === 'accept' && entry.value.kind === kind).length
+      return entries.flatMap((entry) => (entry.action === 'accept' && entry.value.kind === kind ? [entry.value] : []))
     } finally {
       access.close()
     }
@@ -163,7 +185,8 @@ export class ByzantinePeer {
   async #asVoter(kind: 'assignment' | 'settlement', body: Uint8Array): Promise<Uint8Array> {
     const asked = { type: `vote/${kind}`, body }
     if (this.#asked.length < REMEMBERED_MAX) this.#asked.push(asked)
-    if (!this.lies && kind === 'assignment') await this.proposeWrongly([asked])
+    if (!this.lies && kind === 'assignment')
+      await Promise.all([this.proposeWrongly([asked]), this.offerOthers([opened(body).jobId])])
     return this.#votes(kind, body)
   }
 
