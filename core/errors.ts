@@ -103,6 +103,25 @@ export const ERRORS = {
     exit: 75,
     summary: 'The job failed before it produced anything and its hold was refunded.',
   },
+  CF_JOB_EVIDENCE_UNAVAILABLE: {
+    retry: 'never',
+    http: 404,
+    exit: 66,
+    summary: 'The node has nothing about that replica that it could show.',
+  },
+  CF_JOB_EVIDENCE_INVALID: { retry: 'never', http: 400, exit: 65, summary: 'The file is no evidence file.' },
+  CF_JOB_DISPUTE_CLOSED: {
+    retry: 'never',
+    http: 409,
+    exit: 65,
+    summary: 'The time in which the job could be disputed is over.',
+  },
+  CF_JOB_DISPUTE_REFUSED: {
+    retry: 'never',
+    http: 409,
+    exit: 65,
+    summary: 'The replica cannot be disputed, or not by this key.',
+  },
   CF_WORKER_STARTING: {
     retry: 'later',
     http: 503,

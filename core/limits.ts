@@ -74,6 +74,14 @@ export const LIMITS = {
   /** Any single amount: 2^53 micro-credits, so that JSON readers without bigint can still hold it. */
   amountMicroMax: 9_007_199_254_740_992n,
   linkedTransferCountMax: 32,
+  /** Log time after a job's settlement in which its findings may be disputed; its edge keeps what referees need that long. */
+  disputeWindowMs: 600_000,
+  /** Log time after which a dispute that nobody has brought to a ruling may be closed by anybody. */
+  disputeRulingMs: 3_600_000,
+  /** Log time that silent referees have before a dispute may end without them. */
+  refereeMs: 120_000,
+  disputesPerOpenerMax: 2,
+  disputesPerJobMax: 8,
   admittedKeyCacheMax: 4_096,
   /** Signatures found valid that are not computed again: 64 hexadecimal digits each. */
   verifiedSignatureCacheMax: 8_192,

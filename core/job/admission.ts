@@ -2,7 +2,7 @@
 import type { JobId, UserId } from '../ids.ts'
 import { rankedFor } from '../log/draw.ts'
 import { epochOfJob } from '../log/epochs.ts'
-import type { Intent } from '../log/intent.ts'
+import { type Intent, isAuditable } from '../log/intent.ts'
 import type { LogState } from '../log/state.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
 import type { AdmittedJob, HoldRecord } from './job.ts'
@@ -35,6 +35,8 @@ export function admitJob(input: AdmissionInput): AdmittedJob {
     timing: {
       // On one machine there is nobody else to draw.
       attemptsMax: genesis.local ? 1 : policy.attemptsMax,
+      // There everything is one owner's, who need not prove anything to himself.
+      witnessed: !genesis.local && isAuditable(intent),
       answerMs: policy.answerMs,
       commitMs: policy.commitMs,
       revealMs: policy.revealMs,

@@ -2,6 +2,7 @@
 import type { Digest, JobId, PeerId, UserId } from '../ids.ts'
 import type { Intent } from '../log/intent.ts'
 import type { CompactCertificate } from '../quorum/certificate.ts'
+import type { Closeness } from './choice.ts'
 
 /** Top to bottom; no row of the transition table names a phase above itself. */
 export const PHASES = [
@@ -23,6 +24,7 @@ export type FailureReason = 'no_workers' | 'all_replicas_lost' | 'cancelled' | '
 
 /** The hold's log entry: rebuilt from these fields, its hash proves what the draw depended on. */
 export type HoldRecord = {
+  readonly edge: PeerId
   readonly hash: Digest
   readonly index: bigint
   readonly previous: Digest
@@ -87,10 +89,27 @@ export type Earlier = {
 /** Milliseconds that the swarm's genesis allows for each step, and how often a job may be drawn. */
 export type Timing = {
   readonly attemptsMax: number
+  /** Validators witness what was committed to before anybody reveals it, and outputs are audited. */
+  readonly witnessed: boolean
   readonly answerMs: number
   readonly commitMs: number
   readonly revealMs: number
   readonly validators: readonly PeerId[]
+}
+
+/** What replicas had bound themselves to when nothing could be added any more, and a quorum's word on it. */
+export type CommitSet = {
+  /** In order of replica; empty bytes for one that was lost before. */
+  readonly commitments: readonly Uint8Array[]
+  readonly certificate: CompactCertificate | null
+}
+
+/** What auditors reported of one class of equal outputs. */
+export type ClassAudit = {
+  /** Index of its lowest replica. */
+  readonly first: number
+  /** Envelopes `audit` in the order of the auditors' ranks; empty when none of them gave one. */
+  readonly reports: readonly Uint8Array[]
 }
 
 type WithAssignment = Base & { readonly assignment: Uint8Array }
@@ -104,9 +123,16 @@ type WithReplicas = WithCertificate & {
   /** The edge's signed account of the stream, empty bytes when nothing was streamed. */
   readonly delivery: Uint8Array
 }
-type WithFindings = WithReplicas & {
+type WithCommits = WithReplicas & {
+  /** Null for a job that nobody witnesses. */
+  readonly commitSet: CommitSet | null
+}
+type WithAudits = WithCommits & { readonly audits: readonly ClassAudit[] }
+type WithFindings = WithAudits & {
   readonly findings: readonly Certified[]
   readonly chosen: number | null
+  /** What the choice among several answers rests on; null where there was none to make. */
+  readonly closeness: Closeness | null
   readonly resultsLogged: boolean
 }
 
@@ -114,9 +140,9 @@ export type AdmittedJob = Base & { readonly phase: 'admitted' }
 export type ProposedJob = WithAssignment & { readonly phase: 'proposed' }
 export type AssignedJob = WithCertificate & { readonly phase: 'assigned' }
 export type ExecutingJob = WithReplicas & { readonly phase: 'executing' }
-export type CommittedJob = WithReplicas & { readonly phase: 'committed' }
-export type RevealedJob = WithReplicas & { readonly phase: 'revealed' }
-export type AuditedJob = WithReplicas & { readonly phase: 'audited'; readonly audits: readonly Certified[] }
+export type CommittedJob = WithCommits & { readonly phase: 'committed' }
+export type RevealedJob = WithCommits & { readonly phase: 'revealed' }
+export type AuditedJob = WithAudits & { readonly phase: 'audited' }
 export type VerifiedJob = WithFindings & { readonly phase: 'verified'; readonly settlement: Certified | null }
 export type DisputedJob = WithFindings & { readonly phase: 'disputed'; readonly settlement: Certified | null }
 export type FailedJob = Base & {
@@ -126,6 +152,8 @@ export type FailedJob = Base & {
   readonly assignment: Uint8Array
   readonly certificate: CompactCertificate | null
   readonly replicas: readonly Replica[]
+  readonly commitSet: CommitSet | null
+  readonly audits: readonly ClassAudit[]
   readonly findings: readonly Certified[]
   /** Index of the replica that had been chosen: a payment may be in the log before this edge hears of it. */
   readonly chosen: number | null
@@ -177,8 +205,9 @@ export type JobEvent =
     }
   | { readonly type: 'delivered'; readonly delivery: Uint8Array }
   | { readonly type: 'revealed'; readonly replica: number; readonly reveal: Uint8Array }
-  | { readonly type: 'audited'; readonly audits: readonly Certified[] }
-  | { readonly type: 'found'; readonly findings: readonly Certified[] }
+  | { readonly type: 'commit-set-certified'; readonly certificate: CompactCertificate }
+  | { readonly type: 'audited'; readonly audits: readonly ClassAudit[] }
+  | { readonly type: 'found'; readonly findings: readonly Certified[]; readonly closeness?: Closeness }
   | { readonly type: 'results-logged' }
   /** Findings of a disjoint quorum that replace the first ones. */
   | { readonly type: 'disputed'; readonly findings: readonly Certified[] }
@@ -200,7 +229,9 @@ export type Effect =
   | { readonly type: 'vote-assignment' }
   | { readonly type: 'log-assignment' }
   | { readonly type: 'execute'; readonly replica: number; readonly worker: PeerId }
+  | { readonly type: 'vote-commit-set' }
   | { readonly type: 'reveal'; readonly replica: number; readonly worker: PeerId }
+  | { readonly type: 'audit' }
   | { readonly type: 'vote-findings' }
   | { readonly type: 'log-results' }
   | { readonly type: 'vote-settlement' }

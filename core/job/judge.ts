@@ -10,18 +10,20 @@ import { type Assignment, answerCodec, answersDigest, assignmentCodec, bodyDiges
 import { abstainersOf, statementOf } from '../log/authority.ts'
 import { rankedFor } from '../log/draw.ts'
 import { drawSource, epochOfJob } from '../log/epochs.ts'
-import { type Intent, isVerifiable } from '../log/intent.ts'
+import { type Intent, isAuditable, isVerifiable } from '../log/intent.ts'
+import { policyOf } from '../log/policies.ts'
 import { intentOf, settlementOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
 import type { Statement } from '../quorum/vote.ts'
-import { ROLE, type RosterSnapshot } from '../roster/roster.ts'
+import type { RosterSnapshot } from '../roster/roster.ts'
 import { type DrawAnswer, pick } from '../selection/committee.ts'
 import { accept, ignore, reject, type Validation } from '../validation.ts'
 import { commitmentCodec, revealCodec, tokensRoot } from '../verification/commitment.ts'
-import { findingCodec, findingsOf } from '../verification/finding.ts'
+import { type AuditOutcome, auditableOutputs, findingCodec, findingsOf, structuresOf } from '../verification/finding.ts'
 import { policyFor } from '../verification/policy.ts'
-import type { OutputRule, ReplicaClaim } from '../verification/structure.ts'
-import { chooseOutput, revealedIds } from './choice.ts'
+import type { Expectation, OutputRule, ReplicaClaim, Structure } from '../verification/structure.ts'
+import { chooseOutput, revealedOutput } from './choice.ts'
+import { type AuditPlan, auditOutcomes, auditPlanOf, checkWitness, type Witnessed } from './judge-audits.ts'
 import {
   type AssignmentProposal,
   type FindingProposal,
@@ -138,9 +140,40 @@ function openAnswers(
   return accept(answers)
 }
 
-/** Every replica's finding, recomputed from commitments and reveals. */
+/** Every replica's finding, recomputed from commitments, reveals and reports. */
 export function judgeFindings(bench: Bench, proposal: FindingProposal): Validation<readonly JudgedFinding[]> {
-  const { state } = bench
+  const { state, self } = bench
+  const seen = outputsOf(bench, proposal)
+  if (seen.action !== 'accept') return seen
+  const { job, expected, replicas, structures } = seen.value
+  const table = policyOf(state, job)
+  const policyId = table === undefined || !isAudited(state, job) ? policyFor(expected.rule.kind).id : job.policyId
+  const audits = auditsOf(bench, seen.value, proposal)
+  if (audits.action !== 'accept') return audits
+  const input = { ...expected, swarmId: state.swarmId, policyId, replicas, audits: audits.value }
+  const judged = findingsOf(input, structures).map((finding): JudgedFinding => {
+    const body = findingCodec.encode(finding)
+    const digest = bodyDigest('finding', state.swarmId, body)
+    const { attempt, replica: index, worker } = finding
+    return { statement: statementOf(state, 'finding', { subject: job.id, attempt, index, digest }), body, worker }
+  })
+  return accept(judged.filter(({ worker }) => self === undefined || !abstainersOf(state, worker).includes(self)))
+}
+
+/** Which outputs of an attempt must be audited by whom; of a job that nobody witnesses, none. */
+export function planAudits(bench: Bench, proposal: FindingProposal): Validation<AuditPlan | undefined> {
+  const seen = outputsOf(bench, proposal)
+  return seen.action === 'accept' ? auditPlan(bench, seen.value, proposal) : seen
+}
+
+type SeenOutputs = {
+  readonly job: LoggedJob
+  readonly expected: Expectation
+  readonly replicas: readonly ReplicaClaim[]
+  readonly structures: readonly Structure[]
+}
+
+function outputsOf({ state, facts }: Bench, proposal: FindingProposal): Validation<SeenOutputs> {
   const decoded = assignmentCodec.decode(proposal.assignment)
   if (decoded.action !== 'accept') return decoded
   const { jobId, attempt, workers } = decoded.value
@@ -149,53 +182,71 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   const assignmentHash = bodyDigest('assignment', state.swarmId, proposal.assignment)
   if (job.phase !== 'assigned' || job.assignmentHash !== assignmentHash) return ignore('stale')
   const intent = intentOf(job)
-  const facts = bench.facts(intent.modelDigest)
-  if (facts === undefined) return ignore('not_for_us')
+  const known = facts(intent.modelDigest)
+  if (known === undefined) return ignore('not_for_us')
   if (proposal.commitments.length !== workers.length || proposal.reveals.length !== workers.length)
     return reject('proposal_mismatch', 'replicas')
-  const expected = {
-    jobId: job.id,
-    attempt,
-    assignmentHash,
-    rule: ruleOf(intent, facts),
-    stopped: isStopped(bench, job, proposal.stop),
-  }
+  const rule = ruleOf(intent, known)
+  const expected = { jobId: job.id, attempt, assignmentHash, rule, stopped: isStopped(state, job, proposal.stop) }
   const replicas = workers.map((worker, replica) =>
     claimOf(state.swarmId, worker, proposal.commitments[replica], proposal.reveals[replica]),
   )
-  const findings = findingsOf({
-    ...expected,
-    swarmId: state.swarmId,
-    policyId: policyFor(expected.rule.kind).id,
-    replicas,
-  })
-  const judged = findings.map((finding): JudgedFinding => {
-    const body = findingCodec.encode(finding)
-    const digest = bodyDigest('finding', state.swarmId, body)
-    const statement = statementOf(state, 'finding', { subject: job.id, attempt, index: finding.replica, digest })
-    return { statement, body, worker: finding.worker }
-  })
-  const { self } = bench
-  return accept(judged.filter(({ worker }) => self === undefined || !abstainersOf(state, worker).includes(self)))
+  return accept({ job, expected, replicas, structures: structuresOf({ ...expected, replicas }) })
 }
 
-function ruleOf(intent: Intent, { vocabSize, stopIds, dimensions }: ModelFacts): OutputRule {
+function isAudited({ genesis }: LogState, job: LoggedJob): boolean {
+  return !genesis.local && isAuditable(intentOf(job))
+}
+
+/** A job that is witnessed is judged by nothing else than what was witnessed. */
+function auditPlan(
+  { state, roster }: Bench,
+  { job, structures }: SeenOutputs,
+  proposal: FindingProposal,
+): Validation<AuditPlan | undefined> {
+  if (!isAudited(state, job)) return accept(undefined)
+  const witnessed = witnessedOf(job, proposal)
+  const checked = checkWitness(state, witnessed)
+  if (checked.action !== 'accept') return checked
+  return accept(auditPlanOf(state, roster, witnessed, auditableOutputs(structures)))
+}
+
+function witnessedOf(job: LoggedJob, { commitments, bitmap, signatures }: FindingProposal): Witnessed {
+  return { job, attempt: job.attempt, commitments, certificate: { bitmap, signatures } }
+}
+
+/** What reports make of the outputs. */
+function auditsOf(
+  bench: Bench,
+  seen: SeenOutputs,
+  proposal: FindingProposal,
+): Validation<readonly (AuditOutcome | undefined)[]> {
+  const { job, structures } = seen
+  const { audits } = proposal
+  const plan = auditPlan(bench, seen, proposal)
+  if (plan.action !== 'accept') return plan
+  if (plan.value === undefined) return audits.length === 0 ? accept([]) : reject('proposal_mismatch', 'audits')
+  const texts = structures.map((structure) => (structure.ok ? structure.text : undefined))
+  const table = policyOf(bench.state, job)
+  return auditOutcomes(bench.state, plan.value, witnessedOf(job, proposal), { audits, texts }, table)
+}
+
+export function ruleOf(intent: Intent, { vocabSize, stopIds, dimensions }: ModelFacts): OutputRule {
   const { task, maxTokens, stop, sampling } = intent
   if (task === 'embedding') return { kind: 'vectors', count: maxTokens, dimensions }
   return { kind: 'tokens', maxTokens, vocabSize, stopIds, stop, verifiable: isVerifiable(sampling) }
 }
 
-/** A worker cannot end early by itself: an edge of the roster must have asked for it, by its signature. */
-function isStopped({ state, roster }: Bench, job: LoggedJob, stop: Uint8Array): boolean {
-  const opened = openAs(stopCodec, stop, state.swarmId)
+/** A worker cannot end early by itself: the job's edge must have asked for it, by its signature. */
+function isStopped({ swarmId }: LogState, job: LoggedJob, stop: Uint8Array): boolean {
+  const opened = openAs(stopCodec, stop, swarmId)
   if (opened.action !== 'accept') return false
   const { value, signer } = opened.value
-  const edge = roster.members.some(({ peer, roles }) => peer === signer && (roles & ROLE.edge) !== 0)
-  return edge && value.jobId === job.id && value.attempt === job.attempt
+  return signer === job.edge && value.jobId === job.id && value.attempt === job.attempt
 }
 
 /** Bytes that do not open count as not handed in: the replica fails, its job does not. */
-function claimOf(
+export function claimOf(
   swarmId: SwarmId,
   worker: PeerId,
   commitment: Uint8Array | undefined,
@@ -223,7 +274,7 @@ export function judgeSettlement(
   const chosen = proposal.chosen === CHOSEN_NONE ? null : proposal.chosen
   if ((proposal.outcome === 'paid') !== (chosen !== null)) return reject('proposal_mismatch', 'chosen')
   if (chosen === null && isRefundUnfair(job, proposal.reason)) return reject('proposal_mismatch', 'reason')
-  if (chosen !== null && !isChoice(job, chosen, proposal)) return reject('proposal_mismatch', 'chosen')
+  if (chosen !== null && !isChoice(bench, job, chosen, proposal)) return reject('proposal_mismatch', 'chosen')
   const settled = settlementOf(state, job, chosen, proposal.reason)
   if (settled.status !== 'ok') return reject('proposal_mismatch', settled.status)
   const body = settlementCodec.encode(settled.body)
@@ -248,12 +299,18 @@ function isRefundUnfair(job: LoggedJob, reason: string): boolean {
 }
 
 /** In `before` mode the choice follows from the outputs; in `after` mode the client has read it, and it must be sound. */
-function isChoice(job: LoggedJob, chosen: number, proposal: SettlementProposal): boolean {
+function isChoice({ roster }: Bench, job: LoggedJob, chosen: number, proposal: SettlementProposal): boolean {
   const intent = intentOf(job)
   if (intent.verify === 'after') return true
-  const outputs = job.workers.map((_, replica) => revealedIds(proposal.reveals[replica]))
+  const outputs = job.workers.map((_, replica) => revealedOutput(proposal.reveals[replica]))
+  const closeness = { cosines: proposal.cosines, weights: weightsOf(roster, job.workers) }
   const genuine = job.findings.every(
-    ({ verdict, replica, tokensRoot: root }) => verdict === 'fail' || tokensRoot(outputs[replica] ?? []) === root,
+    ({ verdict, replica, tokensRoot: root }) => verdict === 'fail' || tokensRoot(outputs[replica]?.ids ?? []) === root,
   )
-  return genuine && chooseOutput(intent, null, job.findings, outputs) === chosen
+  return genuine && chooseOutput(intent, null, job.findings, outputs, closeness) === chosen
+}
+
+/** What each worker's answer weighs where several are compared; one that left the roster since counts least. */
+export function weightsOf({ members }: RosterSnapshot, workers: readonly PeerId[]): readonly number[] {
+  return workers.map((worker) => members.find(({ peer }) => peer === worker)?.weight ?? 1)
 }

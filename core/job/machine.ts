@@ -7,7 +7,8 @@ import type { PeerId, SwarmId } from '../ids.ts'
 import { invariant, unreachable } from '../invariant.ts'
 import { REASON_PAID } from '../ledger/settlement.ts'
 import { type Assignment, answersDigest, assignmentCodec } from '../log/assignment.ts'
-import { chooseOutput, findingsBodies, revealedIds } from './choice.ts'
+import type { CompactCertificate } from '../quorum/certificate.ts'
+import { type Closeness, chooseOutput, findingsBodies, revealedOutput } from './choice.ts'
 import type {
   AdmittedJob,
   AnswerRecord,
@@ -51,14 +52,18 @@ function apply(job: Job, event: JobEvent): Job {
     case 'committed':
       return stepCommitted(job, event)
     case 'revealed':
+      if (event.type === 'delivered') return { ...job, delivery: event.delivery }
       if (event.type === 'audited') return { ...job, phase: 'audited', audits: event.audits }
       return event.type === 'found' ? verify(job, event) : job
     case 'audited':
+      if (event.type === 'delivered') return { ...job, delivery: event.delivery }
       return event.type === 'found' ? verify(job, event) : job
     case 'verified':
+      // What witnesses saw may come later than the findings do.
+      if (event.type === 'delivered') return { ...job, delivery: event.delivery }
       if (event.type === 'disputed')
         return event.findings.length === job.replicas.length
-          ? { ...judged(job, event.findings), phase: 'disputed' }
+          ? { ...judged(job, event.findings, job.closeness), phase: 'disputed' }
           : job
       return stepSettling(job, event)
     case 'disputed':
@@ -159,7 +164,8 @@ function heard<T extends ExecutingJob | CommittedJob>(job: T, replica: number): 
 function closeExecution(job: ExecutingJob): Job {
   if (job.replicas.some((replica) => replica.state === 'running')) return job
   if (job.replicas.every((replica) => replica.state === 'lost')) return again(job, 'all_replicas_lost')
-  return { ...job, phase: 'committed' }
+  const commitments = job.replicas.map((replica) => ('commitment' in replica ? replica.commitment : new Uint8Array()))
+  return { ...job, phase: 'committed', commitSet: job.timing.witnessed ? { commitments, certificate: null } : null }
 }
 
 function stepCommitted(job: CommittedJob, event: JobEvent): Job {
@@ -169,7 +175,8 @@ function stepCommitted(job: CommittedJob, event: JobEvent): Job {
     return closeReveals(
       replace(job, event.replica, ['committed'], (worker) => ({ state: 'lost', worker, reason: event.reason })),
     )
-  if (event.type !== 'revealed') return job
+  if (event.type === 'commit-set-certified') return witness(job, event.certificate)
+  if (event.type !== 'revealed' || job.commitSet?.certificate === null) return job
   const commitment = job.replicas[event.replica]
   if (commitment?.state !== 'committed') return job
   return closeReveals(
@@ -182,6 +189,12 @@ function stepCommitted(job: CommittedJob, event: JobEvent): Job {
   )
 }
 
+/** From here on nobody can say that it committed to something else, or to nothing. */
+function witness(job: CommittedJob, certificate: CompactCertificate): CommittedJob {
+  const { commitSet } = job
+  return commitSet?.certificate === null ? { ...job, commitSet: { ...commitSet, certificate } } : job
+}
+
 function closeReveals(job: CommittedJob): Job {
   if (job.replicas.some((replica) => replica.state === 'committed')) return job
   if (job.replicas.every((replica) => replica.state === 'lost')) return again(job, 'all_replicas_lost')
@@ -189,14 +202,22 @@ function closeReveals(job: CommittedJob): Job {
 }
 
 function verify(job: Job & { phase: 'revealed' | 'audited' }, event: JobEvent & { type: 'found' }): Job {
-  return event.findings.length === job.replicas.length ? { ...judged(job, event.findings), phase: 'verified' } : job
+  if (event.findings.length !== job.replicas.length) return job
+  return { ...judged(job, event.findings, event.closeness ?? null), phase: 'verified' }
 }
 
 /** Findings choose the output; whatever was logged or certified under other findings is owed anew. */
-function judged(job: Job & { phase: 'revealed' | 'audited' | 'verified' }, findings: readonly Certified[]) {
-  const outputs = job.replicas.map((replica) => revealedIds(replica.state === 'revealed' ? replica.reveal : undefined))
-  const chosen = chooseOutput(job.intent, job.streamed, findingsBodies(findings), outputs)
-  return { ...job, findings, chosen, resultsLogged: false, settlement: null }
+function judged(
+  job: Job & { phase: 'revealed' | 'audited' | 'verified' },
+  findings: readonly Certified[],
+  closeness: Closeness | null,
+) {
+  const outputs = job.replicas.map((replica) =>
+    revealedOutput(replica.state === 'revealed' ? replica.reveal : undefined),
+  )
+  const chosen = chooseOutput(job.intent, job.streamed, findingsBodies(findings), outputs, closeness)
+  const audits = 'audits' in job ? job.audits : []
+  return { ...job, audits, findings, chosen, closeness, resultsLogged: false, settlement: null }
 }
 
 function stepSettling<T extends Job & { phase: 'verified' | 'disputed' | 'failed' }>(job: T, event: JobEvent): Job {
@@ -313,7 +334,8 @@ function failedShape(
   const { attempt, answers } = job
   if (!('certificate' in job)) {
     const nothing = { attempt: 0, answers, assignment: new Uint8Array(), certificate: null, replicas: [] }
-    return { ...base, ...(job.earlier ?? nothing), findings: [], chosen: null, delivery: new Uint8Array() }
+    const unjudged = { commitSet: null, audits: [], findings: [], chosen: null, delivery: new Uint8Array() }
+    return { ...base, ...(job.earlier ?? nothing), ...unjudged }
   }
   return {
     ...base,
@@ -322,6 +344,8 @@ function failedShape(
     assignment: 'certificate' in job && job.certificate !== null ? job.assignment : new Uint8Array(),
     certificate: 'certificate' in job ? job.certificate : null,
     replicas: 'replicas' in job ? job.replicas : [],
+    commitSet: 'commitSet' in job ? job.commitSet : null,
+    audits: 'audits' in job ? job.audits : [],
     findings: 'findings' in job ? job.findings : [],
     chosen: 'chosen' in job ? job.chosen : null,
     delivery: 'delivery' in job ? job.delivery : new Uint8Array(),

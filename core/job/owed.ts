@@ -14,10 +14,12 @@ export function owed(job: Job): readonly Effect[] {
         replica.state === 'running' ? [{ type: 'execute', replica: index, worker: replica.worker }] : [],
       )
     case 'committed':
+      if (job.commitSet?.certificate === null) return [{ type: 'vote-commit-set' }]
       return job.replicas.flatMap((replica, index): Effect[] =>
         replica.state === 'committed' ? [{ type: 'reveal', replica: index, worker: replica.worker }] : [],
       )
     case 'revealed':
+      return [{ type: job.commitSet === null ? 'vote-findings' : 'audit' }]
     case 'audited':
       return [{ type: 'vote-findings' }]
     case 'verified':

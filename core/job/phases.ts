@@ -13,6 +13,7 @@ const QUIET: Row = {
   committed: 'stay',
   lost: 'stay',
   delivered: 'stay',
+  'commit-set-certified': 'stay',
   revealed: 'stay',
   audited: 'stay',
   found: 'stay',

@@ -14,6 +14,8 @@ import {
   u32,
 } from '../codec/schema.ts'
 import { LIMITS } from '../limits.ts'
+import { REPORTS_MAX } from '../verification/auditing.ts'
+import { pairCount } from '../verification/semantic.ts'
 
 const ENVELOPE_MAX = 1_024
 const SIGNATURES_MAX = LIMITS.validatorCountMax * 64
@@ -55,7 +57,15 @@ export type Execute = BodyOf<typeof executeCodec>
 /** Coordinator to a worker, once everybody has committed: empty bytes stand for a replica that did not. */
 export const revealRequestCodec = defineBody(
   'reveal-request',
-  { jobId: digest(), attempt: u32(), replica: u8(), commitments: list(bytesMax(8_192), LIMITS.replicaCountMax) },
+  {
+    jobId: digest(),
+    attempt: u32(),
+    replica: u8(),
+    commitments: list(bytesMax(8_192), LIMITS.replicaCountMax),
+    /** Over the commit set: nobody can bind itself to what is revealed now. 0 and empty for a job that nobody witnesses. */
+    bitmap: u16(),
+    signatures: bytesMax(SIGNATURES_MAX),
+  },
   65_536,
 )
 export type RevealRequest = BodyOf<typeof revealRequestCodec>
@@ -63,18 +73,38 @@ export type RevealRequest = BodyOf<typeof revealRequestCodec>
 /** Sealed by the edge when the client wants no more: without it an unfinished output is a fault of its worker. */
 export const stopCodec = defineBody('stop', { jobId: digest(), attempt: u32() }, 128)
 
+/** Coordinator to validators, when every replica has committed or is lost: these are all. */
+export const commitSetProposalCodec = defineBody(
+  'commit-set-proposal',
+  {
+    assignment: bytesMax(ENVELOPE_MAX),
+    /** In order of replica; empty bytes for one that made none. */
+    commitments: list(bytesMax(8_192), LIMITS.replicaCountMax),
+  },
+  65_536,
+)
+export type CommitSetProposal = BodyOf<typeof commitSetProposalCodec>
+
 export const findingProposalCodec = defineBody(
   'finding-proposal',
   {
     assignment: bytesMax(ENVELOPE_MAX),
+    /** Of a witnessed job the very set that was certified, those of forfeited replicas included. */
     commitments: list(bytesMax(8_192), LIMITS.replicaCountMax),
+    /** Over the commit set; 0 and empty for a job that nobody witnesses. */
+    bitmap: u16(),
+    signatures: bytesMax(SIGNATURES_MAX),
     reveals: list(bytesMax(LIMITS.receiptOutputBytesMax), LIMITS.replicaCountMax),
+    /** Envelopes `audit` of each audited class that anybody reported on, named by its lowest replica. */
+    audits: list(record({ first: u8(), reports: list(bytesMax(2_048), REPORTS_MAX) }), LIMITS.replicaCountMax),
     /** Envelope `stop`, empty bytes when nobody asked. */
     stop: bytesMax(512),
   },
   LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
 )
 export type FindingProposal = BodyOf<typeof findingProposalCodec>
+
+const PAIR_COUNT_MAX = pairCount(LIMITS.replicaCountMax)
 
 export const REFUND_REASONS = [
   'none',
@@ -96,6 +126,8 @@ export const settlementProposalCodec = defineBody(
     chosen: u8(),
     /** The outputs again: in `before` mode a validator repeats the choice. */
     reveals: list(bytesMax(LIMITS.receiptOutputBytesMax), LIMITS.replicaCountMax),
+    /** Permille of the pairs of texts, by an encoder whose word a validator compares with its own; empty: by tokens alone. */
+    cosines: list(u16(), PAIR_COUNT_MAX),
   },
   LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
 )

@@ -15,10 +15,14 @@ export function receiptOf(job: SettledJob, genesis: Uint8Array, epoch: Receipt['
   const receipt: Receipt = {
     genesis,
     intent: job.intentEnvelope,
-    hold: { index: job.hold.index, previous: job.hold.previous, timeMs: job.hold.timeMs },
+    hold: { edge: job.hold.edge, index: job.hold.index, previous: job.hold.previous, timeMs: job.hold.timeMs },
     epoch,
     assignment: assignmentPart(job),
-    execution: { commitments: job.replicas.map(commitmentOf), delivery: job.delivery },
+    execution: {
+      // What was witnessed counts, also of a replica that never revealed it.
+      commitments: job.commitSet?.commitments ?? job.replicas.map(commitmentOf),
+      delivery: job.delivery,
+    },
     verification: job.findings.map(({ body, certificate: signed }) => ({ finding: body, ...signed })),
     settlement: {
       body: job.settlement.body,

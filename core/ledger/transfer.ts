@@ -20,6 +20,7 @@ export type TransferKind =
   | 'transfer'
   | 'correction'
   | 'forfeit'
+  | 'bond'
 
 export type Transfer = {
   readonly id: Digest

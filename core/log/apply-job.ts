@@ -9,19 +9,24 @@ import { type Finding, findingCodec } from '../verification/finding.ts'
 import type { StructureFault } from '../verification/structure.ts'
 import { assignmentCodec } from './assignment.ts'
 import { abstainersOf, certificateFault, statementOf } from './authority.ts'
+import { holdCodec } from './bodies.ts'
 import { type AssignmentEntry, assignmentEntryCodec, resultEntryCodec } from './bodies-certified.ts'
 import { book, type Handler, without } from './effects.ts'
 import type { Entry } from './entry.ts'
 import { epochOfJob } from './epochs.ts'
 import { type Intent, intentCodec, intentFault, jobIdOf } from './intent.ts'
+import { policyIdFor } from './policies.ts'
 import { type Refused, refuse, refuseInvalid } from './refusal.ts'
 import { intentOf } from './settling.ts'
-import { count } from './standing.ts'
+import { auditPermilleOf, count, standingOf, watch } from './standing.ts'
 import { type LoggedJob, type LogState, nonceKey, platformOf } from './state.ts'
 
 /** An intent becomes a job here: the nonce is taken, the price at full length is held. */
 export const applyHold: Handler = (state, entry, hash) => {
-  const opened = openAs(intentCodec, entry.body, state.swarmId)
+  const decoded = holdCodec.decode(entry.body)
+  if (decoded.action !== 'accept') return refuse('body_malformed')
+  const { edge, intent: envelope } = decoded.value
+  const opened = openAs(intentCodec, envelope, state.swarmId)
   if (opened.action !== 'accept') return refuseInvalid(opened)
   const { value: intent, signer: user, body: intentBody } = opened.value
   const fault = holdFault(state, intent, entry, intentBody, nonceKey(user, intent.nonce))
@@ -33,6 +38,7 @@ export const applyHold: Handler = (state, entry, hash) => {
     ...{
       id,
       user,
+      edge,
       intentBody,
       holdAmount: 0n,
       holdLeft: 0n,
@@ -50,6 +56,9 @@ export const applyHold: Handler = (state, entry, hash) => {
       findings: [],
       settlement: null,
       correctionCount: 0,
+      policyId: policyIdFor(state, intent.modelDigest),
+      auditPermille: [],
+      disputes: [],
     },
   }
   state.jobs.set(id, job)
@@ -98,7 +107,8 @@ export const applyAssignment: Handler = (state, entry) => {
   const uncertified = certificateFault(state, statement, value)
   if (uncertified !== undefined) return uncertified
   const { attempt, workers } = value
-  state.jobs.set(job.id, { ...job, phase: 'assigned', attempt, workers, assignmentHash, findings: [] })
+  const auditPermille = workers.map((worker) => auditPermilleOf(standingOf(state, worker), state.genesis.policy))
+  state.jobs.set(job.id, { ...job, phase: 'assigned', attempt, workers, assignmentHash, findings: [], auditPermille })
   return without(job.id)
 }
 
@@ -157,9 +167,11 @@ export const applyResult: Handler = (state, entry) => {
 }
 
 /** An output that nobody shares is no fault: only what passed or failed changes a standing. */
-function countFinding(state: LogState, { worker, verdict, reason }: Finding): void {
+export function countFinding(state: LogState, finding: Finding): void {
+  const { worker, verdict, reason } = finding
   if (verdict === 'pass') count(state, worker, 'passed')
   else if (verdict === 'fail') count(state, worker, LOST_REASONS.includes(reason) ? 'lost' : 'failed')
+  watch(state, finding)
 }
 
 /** Structure faults of a worker that went away instead of answering wrongly. */

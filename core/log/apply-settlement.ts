@@ -1,7 +1,13 @@
 /** Entries that end a job, and the ones that put a wrong end right. */
 import { type AccountId, MINT_ACCOUNT, nodeAccount, peerIdOf, userAccount } from '../ids.ts'
 import { invariant } from '../invariant.ts'
-import { CHOSEN_NONE, type SettlementBody, settlementCodec, settlementTransfers } from '../ledger/settlement.ts'
+import {
+  CHOSEN_NONE,
+  type SettlementBody,
+  settlementCodec,
+  settlementTransfers,
+  ZERO_DIGEST,
+} from '../ledger/settlement.ts'
 import type { TransferDraft } from '../ledger/transfer.ts'
 import { certificateFault, statementOf } from './authority.ts'
 import {
@@ -15,6 +21,7 @@ import {
 import { book, type Handler } from './effects.ts'
 import type { Entry } from './entry.ts'
 import { type Refused, refuse } from './refusal.ts'
+import { applyRuling } from './ruling.ts'
 import { expiryOf, settlementOf } from './settling.ts'
 import { type LoggedJob, type LogState, platformOf } from './state.ts'
 
@@ -36,10 +43,11 @@ export const applySettlement: Handler = (state, entry, hash) => {
   if (booked.status === 'refused') return booked
   const after = state.jobs.get(job.id)
   invariant(after?.holdLeft === 0n, 'a settlement leaves nothing of its hold')
-  const { outcome, reason, cost, refund } = body
+  const { outcome, reason, chosen, cost, refund } = body
   const settlement = {
     outcome,
     reason,
+    chosen,
     authority: value.authority,
     cost,
     refund,
@@ -77,13 +85,14 @@ export const applyCorrection: Handler = (state, entry, hash) => {
   if (decoded.action !== 'accept') return refuse('body_malformed')
   const read = correctionCodec.decode(decoded.value.correction)
   if (read.action !== 'accept') return refuse('body_malformed')
-  const { jobId, number, legs } = read.value
+  const { jobId, number, dispute } = read.value
   const job = state.jobs.get(jobId)
   if (job === undefined) return refuse('job_unknown')
   if (job.phase !== 'settled') return refuse('job_phase')
+  if (number !== job.correctionCount || number >= CORRECTION_COUNT_MAX) return refuse('correction_mismatch')
+  if (dispute !== ZERO_DIGEST) return applyRuling(state, entry, hash, job, decoded.value, read.value)
   const drafts = correctionDrafts(state, job, read.value)
-  if (number !== job.correctionCount || number >= CORRECTION_COUNT_MAX || legs.length === 0 || drafts === undefined)
-    return refuse('correction_mismatch')
+  if (drafts === undefined) return refuse('correction_mismatch')
   const digest = correctionCodec.digest(state.swarmId, decoded.value.correction)
   const statement = statementOf(state, 'correction', {
     subject: job.id,
@@ -97,12 +106,13 @@ export const applyCorrection: Handler = (state, entry, hash) => {
   return book(state, entry, hash, drafts, job.id)
 }
 
-/** @returns undefined when a leg names no account, the same one twice, or creates credit */
+/** @returns undefined without legs, or when one names no account, the same one twice, or creates credit; or for half a ruling */
 function correctionDrafts(
   state: LogState,
   job: LoggedJob,
-  { legs, number, reason }: Correction,
+  { legs, number, reason, outcome, referees }: Correction,
 ): readonly TransferDraft[] | undefined {
+  if (legs.length === 0 || outcome !== 'none' || referees.length > 0) return undefined
   const drafts = legs.flatMap(({ from, to, amount }, place): TransferDraft[] => {
     const [debit, credit] = [accountOf(state, from), accountOf(state, to)]
     if (debit === undefined || credit === undefined || debit === credit || debit === MINT_ACCOUNT) return []

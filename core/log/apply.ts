@@ -11,8 +11,10 @@ import { applyAssignment, applyHold, applyResult } from './apply-job.ts'
 import { applyGenesis, applyMint, applyTransfer } from './apply-money.ts'
 import { applyEvidence, applyInvite } from './apply-peer.ts'
 import { applyCorrection, applySettlement } from './apply-settlement.ts'
+import { applyDispute } from './disputing.ts'
 import type { Handler } from './effects.ts'
 import { type Entry, type EntryKind, entryCodec, entryHash, LOG_TIME_MS_MAX } from './entry.ts'
+import { applyPolicy } from './policies.ts'
 import { type Refused, refuse } from './refusal.ts'
 import { forkState, type LogState, mergeState } from './state.ts'
 
@@ -42,6 +44,8 @@ const HANDLERS: Record<EntryKind, Handler> = {
   invite: applyInvite,
   snapshot: applySnapshot,
   transfer: applyTransfer,
+  policy: applyPolicy,
+  dispute: applyDispute,
 }
 
 /**

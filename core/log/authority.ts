@@ -12,7 +12,7 @@ import type { LogState } from './state.ts'
 /** What authorises each kind of entry; read by docs and by the test that no kind is without authority. */
 export const AUTHORITY: Record<
   EntryKind,
-  'genesis' | 'user' | 'mint-key' | 'owner' | 'certificate' | 'certificate-or-expiry' | 'proof' | 'invite'
+  'genesis' | 'user' | 'mint-key' | 'owner' | 'party' | 'certificate' | 'certificate-or-expiry' | 'proof' | 'invite'
 > = {
   genesis: 'genesis',
   mint: 'mint-key',
@@ -20,7 +20,7 @@ export const AUTHORITY: Record<
   assignment: 'certificate',
   result: 'certificate',
   settlement: 'certificate-or-expiry',
-  correction: 'certificate',
+  correction: 'certificate-or-expiry',
   evidence: 'proof',
   roster: 'certificate',
   beacon: 'certificate',
@@ -28,6 +28,8 @@ export const AUTHORITY: Record<
   invite: 'invite',
   snapshot: 'certificate',
   transfer: 'owner',
+  policy: 'mint-key',
+  dispute: 'party',
 }
 
 export function isMintKey(state: LogState, key: PeerId): boolean {

@@ -21,6 +21,7 @@ import {
 } from '../codec/schema.ts'
 import { OUTCOMES } from '../ledger/settlement.ts'
 import { LIMITS } from '../limits.ts'
+import { DISPUTE_OUTCOMES, REFEREE_LIMITS } from '../verification/dispute.ts'
 
 const BODY_BYTES_MAX = LIMITS.entryBytesMax
 const certificate = { bitmap: u16(), signatures: bytesMax(LIMITS.validatorCountMax * 64) }
@@ -75,7 +76,13 @@ export const correctionCodec = defineBody(
     /** How many corrections the job has had before. */
     number: u16(),
     reason: text(64),
+    /** Empty when it rules on a dispute: what that moves follows from the log, like a settlement. */
     legs: list(record({ from: accountRef, to: accountRef, amount: i64() }), 8),
+    /** Hash of the entry of the dispute that it rules on; 32 zero bytes for none. */
+    dispute: digest(),
+    outcome: code(['none', ...DISPUTE_OUTCOMES]),
+    /** Those that voted for the outcome: they share a slash. */
+    referees: list(peer(), REFEREE_LIMITS.countMax),
   },
   900,
 )
@@ -87,6 +94,7 @@ export const correctionEntryCodec = defineBody(
   { correction: bytesMax(900), attempt: u32(), ...certificate },
   BODY_BYTES_MAX,
 )
+export type CorrectionEntry = BodyOf<typeof correctionEntryCodec>
 
 /** Two votes by one validator on one subject: it proves itself. */
 export const evidenceEntryCodec = defineBody('evidence-entry', { evidence: bytesMax(600) }, BODY_BYTES_MAX)

@@ -19,6 +19,8 @@ export const ENTRY_KINDS = [
   'invite',
   'snapshot',
   'transfer',
+  'policy',
+  'dispute',
 ] as const
 export type EntryKind = (typeof ENTRY_KINDS)[number]
 

@@ -134,6 +134,11 @@ export function isVerifiable({ kind }: Pick<Sampling, 'kind'>): boolean {
   return kind === 'gumbel-v1'
 }
 
+/** Whether an auditor that repeats the forward pass can tell who computed an output: of vectors others' own are compared instead. */
+export function isAuditable({ task, sampling }: Pick<Intent, 'task' | 'sampling'>): boolean {
+  return task !== 'embedding' && isVerifiable(sampling)
+}
+
 /** The job's id: a hash over exactly what the user signed. */
 export function jobIdOf(swarmId: SwarmId, intentBody: Uint8Array): JobId {
   return digestOf(domainHash('job', digestBytes(swarmId), intentBody)) as JobId

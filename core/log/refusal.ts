@@ -48,6 +48,13 @@ export const REFUSAL_REASONS = [
   'invite_expired',
   'invite_spent',
   'certificate_invalid',
+  'policy_repeated',
+  'dispute_window_closed',
+  'dispute_unfounded',
+  'dispute_open',
+  'dispute_decided',
+  'dispute_count',
+  'dispute_repeated',
   ...TRANSFER_REFUSALS,
 ] as const
 export type RefusalReason = (typeof REFUSAL_REASONS)[number]

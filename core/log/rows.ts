@@ -23,10 +23,12 @@ import { LEDGER_LIMITS } from '../ledger/bounds.ts'
 import { OUTCOMES, ZERO_DIGEST } from '../ledger/settlement.ts'
 import { LIMITS } from '../limits.ts'
 import { validatorSet } from '../quorum/validators.ts'
+import { DISPUTE_CLAIMS, DISPUTE_OUTCOMES } from '../verification/dispute.ts'
 import { findingCodec } from '../verification/finding.ts'
+import { policyTableCodec } from '../verification/policy-table.ts'
 import type { EpochStart } from './epochs.ts'
 import type { Standing } from './standing.ts'
-import type { KeyUse, LoggedJob, LogState, Scalars } from './state.ts'
+import type { KeyUse, LoggedJob, LogState, Policy, Scalars } from './state.ts'
 import { setScalars } from './state.ts'
 
 /** Both directions of one kind of row. Decoding asserts: what it reads, this node wrote or a quorum certified. */
@@ -55,17 +57,30 @@ export const keyUseRow: RowCodec<KeyUse> = {
 const settlement = record({
   outcome: code(OUTCOMES),
   reason: text(64),
+  chosen: u8(),
   authority: code(['certificate', 'expiry']),
   cost: i64(),
   refund: i64(),
   entryHash: digest(),
   settledMs: u64(),
 })
+const UNDECIDED = 'open' as const
+const dispute = record({
+  hash: digest(),
+  opener: peer(),
+  payer: code(['user', 'node']),
+  replica: u8(),
+  claim: code(DISPUTE_CLAIMS),
+  bond: i64(),
+  openedMs: u64(),
+  outcome: code([UNDECIDED, ...DISPUTE_OUTCOMES]),
+})
 const jobBody = defineBody(
   'job-row',
   {
     id: digest(),
     user: peer(),
+    edge: peer(),
     intentBody: bytesMax(LIMITS.intentBytesMax),
     holdAmount: i64(),
     holdLeft: i64(),
@@ -82,6 +97,9 @@ const jobBody = defineBody(
     /** None or one. */
     settlement: list(settlement, 1),
     correctionCount: u16(),
+    policyId: digest(),
+    auditPermille: list(u16(), LIMITS.replicaCountMax),
+    disputes: list(dispute, LIMITS.disputesPerJobMax),
   },
   8_192,
 )
@@ -92,14 +110,16 @@ export const jobRow: RowCodec<LoggedJob> = {
 
 function jobToBody(job: LoggedJob): BodyOf<typeof jobBody> {
   const findings = job.findings.map((finding) => findingCodec.encode(finding))
-  return { ...job, findings, settlement: job.settlement === null ? [] : [job.settlement] }
+  const disputes = job.disputes.map((one) => ({ ...one, outcome: one.outcome ?? UNDECIDED }))
+  return { ...job, findings, disputes, settlement: job.settlement === null ? [] : [job.settlement] }
 }
 
 function jobFromBody(body: BodyOf<typeof jobBody>): LoggedJob {
   const id = parseJobId(body.id)
   invariant(id !== undefined, 'a digest is a job id')
   const findings = body.findings.map((bytes) => opened(findingCodec.decode(bytes)))
-  return { ...body, id, findings, settlement: body.settlement[0] ?? null }
+  const disputes = body.disputes.map((one) => ({ ...one, outcome: one.outcome === UNDECIDED ? null : one.outcome }))
+  return { ...body, id, findings, disputes, settlement: body.settlement[0] ?? null }
 }
 
 const standingBody = defineBody(
@@ -116,6 +136,10 @@ const standingBody = defineBody(
     forfeits: u32(),
     equivocated: flag(),
     settled: record({ epoch: u64(), weight: u8() }),
+    good: u32(),
+    bad: u32(),
+    watch: u8(),
+    evidenceMicro: u32(),
   },
   256,
 )
@@ -125,6 +149,12 @@ export const standingRow: RowCodec<Standing> = {
     const body = opened(standingBody.decode(bytes))
     return { ...body, user: body.user[0] ?? null }
   },
+}
+
+const policyBody = defineBody('policy-row', { id: digest(), body: bytesMax(policyTableCodec.bytesMax) }, 1_024)
+export const policyRow: RowCodec<Policy> = {
+  encode: (policy) => policyBody.encode(policy),
+  decode: (bytes) => opened(policyBody.decode(bytes)),
 }
 
 const epochBody = defineBody(

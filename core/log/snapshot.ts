@@ -18,6 +18,7 @@ export const SNAPSHOT_TABLES = [
   'evidence',
   'peer',
   'epoch',
+  'policy',
 ] as const
 export type SnapshotTable = (typeof SNAPSHOT_TABLES)[number]
 export type SnapshotRow = { readonly table: SnapshotTable; readonly key: string; readonly bytes: Uint8Array }

@@ -1,6 +1,9 @@
 /** What the log knows of each peer that was let in, and the weight that follows from it: nothing a peer says of itself counts here. */
 import { type Digest, digestOf, keyOf, type PeerId, type UserId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { addEvidence } from '../verification/cusum.ts'
+import { type Finding, METHOD } from '../verification/finding.ts'
+import type { Genesis } from './genesis.ts'
 import type { LogState } from './state.ts'
 
 export type Standing = {
@@ -22,6 +25,13 @@ export type Standing = {
   readonly equivocated: boolean
   /** Its weight when the epoch of its last change began. */
   readonly settled: { readonly epoch: bigint; readonly weight: number }
+  /** Findings that passed and that failed, in 1024ths, the older the less: a fiftieth is forgotten with each that comes. */
+  readonly good: number
+  readonly bad: number
+  /** So many more findings every output is audited. */
+  readonly watch: number
+  /** What its audited outputs say against it together (cusum.ts), millionths of a nat. */
+  readonly evidenceMicro: number
 }
 
 export const JOINED_WEIGHT = 8
@@ -31,6 +41,24 @@ const COUNT_MAX = 0xffff_ffff
 /** What a fault costs, in passed findings: an answer that is wrong weighs more than one that never came. */
 const FAULT = { failed: 8, lost: 2, forfeits: 8 } as const
 const WEIGHT_PER_DOUBLING = 4
+
+/** Findings of a new peer whose outputs are all audited: an identity that was slashed and comes back as another begins again. */
+const WATCH_NEW = 50
+/** As many more after a doubt. */
+const WATCH_DOUBT = 20
+/** Faults that an upheld dispute counts as. */
+const CONDEMNED_FAULTS = 4
+const ONE = 1_024
+/** Of ONE: 0.98. */
+const KEPT = 1_003
+/** One-sided 5 % of a normal distribution. */
+const Z_LOW = 1.645
+/** Share of sound work, at least, that halves the rate of audits, and the one that does not double it. */
+const TRUSTED = 0.93
+const USUAL = 0.85
+/** Whoever is never audited need not be honest. */
+const AUDIT_PERMILLE_MIN = 20
+const PERMILLE = 1_000
 
 /**
  * Draws per job that a standing is worth: more with the logarithm of what passed, less with the share of faults.
@@ -46,6 +74,26 @@ export function weightOf({ base, passed, failed, lost, forfeits, equivocated }: 
   const faults = FAULT.failed * failed + FAULT.lost * lost + FAULT.forfeits * forfeits
   const known = passed + PRIOR_PASSED
   return Math.max(1, Math.floor((earned * known) / (known + faults)))
+}
+
+/**
+ * How many of a thousand outputs of a peer are audited.
+ *
+ * Why the lower bound: few good findings are no proof of honesty. It is the 5 % quantile of Beta(1 + good, 1 + bad) in its normal
+ * approximation; sums, products, quotients and roots of doubles are the same on every machine.
+ *
+ * @param standing  undefined for a peer that nobody let in
+ * @returns  0 only where the genesis audits nothing
+ * @see      docs/PROTOCOL.md#epochs-and-standing
+ */
+export function auditPermilleOf(standing: Standing | undefined, { auditPermille }: Genesis['policy']): number {
+  if (auditPermille === 0) return 0
+  if (standing === undefined || standing.watch > 0) return PERMILLE
+  const [a, b] = [1 + standing.good / ONE, 1 + standing.bad / ONE]
+  const mean = a / (a + b)
+  const low = mean - Z_LOW * Math.sqrt((mean * (1 - mean)) / (a + b + 1))
+  const rate = low >= TRUSTED ? auditPermille / 2 : low >= USUAL ? auditPermille : auditPermille * 2
+  return Math.min(PERMILLE, Math.max(AUDIT_PERMILLE_MIN, Math.floor(rate)))
 }
 
 /**
@@ -80,7 +128,8 @@ export function ownerNamed(user: UserId): Digest {
 /** A standing that nothing has happened to yet. */
 export function freshStanding(parts: Pick<Standing, 'owner' | 'user' | 'joinedEpoch' | 'base'>): Standing {
   const settled = { epoch: parts.joinedEpoch, weight: parts.base }
-  return { ...parts, passed: 0, failed: 0, lost: 0, forfeits: 0, equivocated: false, settled }
+  const counts = { passed: 0, failed: 0, lost: 0, forfeits: 0, good: 0, bad: 0, watch: WATCH_NEW, evidenceMicro: 0 }
+  return { ...parts, ...counts, equivocated: false, settled }
 }
 
 /** Members and validators of the genesis: known before the first entry, so that a receipt can be checked without the log. */
@@ -96,6 +145,44 @@ type Tally = 'passed' | 'failed' | 'lost' | 'forfeits'
 /** Counts one more of something; a peer that nobody let in has no standing to change. */
 export function count(state: LogState, peer: PeerId, tally: Tally): void {
   change(state, peer, (standing) => ({ [tally]: Math.min(COUNT_MAX, standing[tally] + 1) }))
+}
+
+/**
+ * Notes a finding for the rate of audits: an audit that doubts puts its worker under watch, and so do many that doubt a little.
+ *
+ * Why the sum does no more: honest hardware that calibration never saw may reach it too.
+ */
+export function watch(state: LogState, { worker, verdict, methods, evidenceMicro }: Finding): void {
+  change(state, worker, ({ good, bad, watch: left, evidenceMicro: sumMicro }) => {
+    const sum = addEvidence({ sumMicro, alarms: 0 }, evidenceMicro)
+    const isDoubt = (methods & METHOD.prefill) !== 0 && (verdict === 'fail' || verdict === 'suspect')
+    const doubted = isDoubt || sum.alarms > 0
+    const kept = (counted: number): number => Math.floor((counted * KEPT) / ONE)
+    return {
+      good: kept(good) + (verdict === 'pass' ? ONE : 0),
+      bad: kept(bad) + (verdict === 'fail' ? ONE : 0),
+      watch: Math.max(left - 1, doubted ? WATCH_DOUBT : 0, 0),
+      evidenceMicro: sum.sumMicro,
+    }
+  })
+}
+
+/** Referees have found wrong what a peer handed in: as bad as several faults, and all that it does next is audited. */
+export function condemn(state: LogState, peer: PeerId): void {
+  change(state, peer, ({ failed, bad }) => ({
+    failed: Math.min(COUNT_MAX, failed + CONDEMNED_FAULTS),
+    bad: bad + CONDEMNED_FAULTS * ONE,
+    watch: WATCH_NEW,
+  }))
+}
+
+/** Referees have found sound what auditors had failed or doubted. @param failed  it was counted as a fault */
+export function acquit(state: LogState, peer: PeerId, failed: boolean): void {
+  change(state, peer, (standing) => ({
+    passed: Math.min(COUNT_MAX, standing.passed + 1),
+    good: standing.good + ONE,
+    ...(failed ? { failed: Math.max(0, standing.failed - 1), bad: Math.max(0, standing.bad - ONE) } : {}),
+  }))
 }
 
 export function markEquivocated(state: LogState, peer: PeerId): void {

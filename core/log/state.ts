@@ -5,6 +5,7 @@ import { invariant } from '../invariant.ts'
 import type { Account } from '../ledger/account.ts'
 import type { Books } from '../ledger/rules.ts'
 import type { ValidatorSet } from '../quorum/validators.ts'
+import type { DisputeClaim, DisputeOutcome } from '../verification/dispute.ts'
 import type { Finding } from '../verification/finding.ts'
 import type { EpochStart } from './epochs.ts'
 import { type Genesis, genesisRoster, genesisValidators } from './genesis.ts'
@@ -16,6 +17,8 @@ export type LoggedPhase = 'held' | 'assigned' | 'settled'
 export type LoggedSettlement = {
   readonly outcome: 'paid' | 'refunded'
   readonly reason: string
+  /** Replica whose output is the answer; CHOSEN_NONE for none. */
+  readonly chosen: number
   readonly authority: 'certificate' | 'expiry'
   readonly cost: bigint
   readonly refund: bigint
@@ -24,10 +27,28 @@ export type LoggedSettlement = {
   readonly settledMs: bigint
 }
 
+/** A finding of a settled job that somebody has called wrong. */
+export type LoggedDispute = {
+  /** Of its entry: names it, and draws its referees. */
+  readonly hash: Digest
+  readonly opener: PeerId
+  /** Which of the opener's accounts the bond came from and goes back to. */
+  readonly payer: 'user' | 'node'
+  readonly replica: number
+  readonly claim: DisputeClaim
+  /** Micro-credits; the platform holds them until the ruling. */
+  readonly bond: bigint
+  readonly openedMs: bigint
+  /** Null before the ruling. */
+  readonly outcome: DisputeOutcome | null
+}
+
 /** A job as far as the log knows it. */
 export type LoggedJob = {
   readonly id: JobId
   readonly user: UserId
+  /** Drives it: validators vote on nobody else's proposals about it, and workers take nobody else's orders. */
+  readonly edge: PeerId
   readonly intentBody: Uint8Array
   readonly holdAmount: bigint
   /** Of the hold, what is neither posted nor given back. */
@@ -48,7 +69,16 @@ export type LoggedJob = {
   readonly findings: readonly Finding[]
   readonly settlement: LoggedSettlement | null
   readonly correctionCount: number
+  /** Of the audit thresholds in force at the hold; 32 zero bytes: none, and audits judge nobody. */
+  readonly policyId: Digest
+  /** How many of a thousand outputs of each worker are audited, as the log knew it when it was assigned; empty before. */
+  readonly auditPermille: readonly number[]
+  /** In the order of their entries. */
+  readonly disputes: readonly LoggedDispute[]
 }
+
+/** A table of audit thresholds: body `policy-table`. */
+export type Policy = { readonly id: Digest; readonly body: Uint8Array }
 
 /** What an idempotency key was first used for. */
 export type KeyUse = { readonly content: Digest; readonly entryHash: Digest }
@@ -93,6 +123,8 @@ type Tables = {
   readonly peers: Table<Standing>
   /** Decimal number of the epoch. */
   readonly epochs: Table<EpochStart>
+  /** `model/<digest>`: the one in force; `id/<digest>`: every one. */
+  readonly policies: Table<Policy>
 }
 /** Rows that are kept elsewhere; a table that is left out starts empty and stays in memory. */
 export type Lookups = { readonly [Name in keyof Tables]?: Tables[Name] extends Table<infer V> ? Lookup<V> : never }
@@ -111,6 +143,7 @@ export function createState(genesis: Genesis, lookups: Lookups = {}): LogState {
     evidence: Table.root(lookups.evidence),
     peers: Table.root(lookups.peers),
     epochs: Table.root(lookups.epochs),
+    policies: Table.root(lookups.policies),
     head: { index: -1n, hash: digestOf(new Uint8Array(32)), timeMs: genesis.createdMs },
     ...{ epoch: 0n, beacon: genesis.beacon, rosterRoot: genesisRoster(genesis).root, nextRoster: null },
     ...{ validators: genesisValidators(genesis), snapshot: null },
@@ -129,6 +162,7 @@ export function forkState(parent: LogState): LogState {
     evidence: parent.evidence.fork(),
     peers: parent.peers.fork(),
     epochs: parent.epochs.fork(),
+    policies: parent.policies.fork(),
   }
 }
 
@@ -143,6 +177,7 @@ export function mergeState(parent: LogState, fork: LogState): void {
   fork.evidence.mergeInto(parent.evidence)
   fork.peers.mergeInto(parent.peers)
   fork.epochs.mergeInto(parent.epochs)
+  fork.policies.mergeInto(parent.policies)
   setScalars(parent, fork)
 }
 

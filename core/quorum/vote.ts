@@ -20,6 +20,7 @@ export const VOTE_KINDS = [
   'beacon',
   'validator-set',
   'snapshot',
+  'commit-set',
 ] as const
 export type VoteKind = (typeof VOTE_KINDS)[number]
 

@@ -54,7 +54,7 @@ export const receiptCodec = defineBody(
     genesis: bytesMax(LIMITS.genesisBytesMax),
     intent: bytesMax(ENVELOPE_MAX),
     /** With the intent these rebuild the hold's log entry, whose hash the draw depended on. */
-    hold: record({ index: u64(), previous: digest(), timeMs: u64() }),
+    hold: record({ edge: peer(), index: u64(), previous: digest(), timeMs: u64() }),
     /** What the draw depended on; all empty in epoch 0, which the genesis holds. */
     epoch: record({
       number: u64(),

@@ -6,13 +6,15 @@ import { equalBytes, idsFromBytes } from '../codec/bytes.ts'
 import { decodeWire } from '../codec/canonical.ts'
 import { openAs } from '../identity/envelope.ts'
 import { type Digest, digestOf, type PeerId, type SwarmId } from '../ids.ts'
+import type { Latency } from '../latency/timeline.ts'
 import { CHOSEN_NONE, type SettlementBody, settlementCodec } from '../ledger/settlement.ts'
 import { LIMITS } from '../limits.ts'
 import { assignmentCodec } from '../log/assignment.ts'
 import { abstainersOf, statementOf } from '../log/authority.ts'
+import { holdBody } from '../log/bodies.ts'
 import { entryCodec, entryHash } from '../log/entry.ts'
 import { parseGenesis } from '../log/genesis.ts'
-import { type Intent, intentCodec, intentFault, jobIdOf } from '../log/intent.ts'
+import { type Intent, intentCodec, intentFault, isAuditable, jobIdOf } from '../log/intent.ts'
 import { expiryOf, settlementOf } from '../log/settling.ts'
 import { createState, type LoggedJob, type LogState } from '../log/state.ts'
 import { type CompactCertificate, checkCertificate } from '../quorum/certificate.ts'
@@ -29,12 +31,13 @@ import {
   textDigest,
   tokensRoot,
 } from '../verification/commitment.ts'
-import { type Finding, findingCodec } from '../verification/finding.ts'
+import { type Finding, findingCodec, METHOD } from '../verification/finding.ts'
 import { policyFor } from '../verification/policy.ts'
 import { vectorFault } from '../verification/vectors.ts'
 import { type CheckedAssignment, checkAssignment } from './assignment.ts'
 import { type CheckedEpoch, checkEpochPart } from './epoch.ts'
 import { type Delivery, deliveryCodec, type Receipt, receiptCodec, receiptFileCodec } from './receipt.ts'
+import { checkSpeed } from './speed.ts'
 
 export type ReceiptFacts = {
   readonly swarmId: SwarmId
@@ -48,6 +51,8 @@ export type ReceiptFacts = {
   readonly assignment: CheckedAssignment | undefined
   readonly commitments: readonly (Commitment | undefined)[]
   readonly delivery: Delivery | undefined
+  /** Absent without a delivery. */
+  readonly latency: Latency | undefined
   readonly findings: readonly Finding[]
   readonly settlement: SettlementBody
   readonly authority: 'certificate' | 'expiry'
@@ -134,16 +139,20 @@ function checkParts(parts: Parts): Validation<ReceiptFacts> {
   if (revealed.action !== 'accept') return revealed
   const seal = at('seal', openAs(receiptFileCodec, file, state.swarmId))
   if (seal.action !== 'accept') return seal
-  const edge = seal.value.signer
-  if (!isEdge(epoch, edge)) return reject('signer_mismatch', 'seal')
+  const { edge } = job
+  if (seal.value.signer !== edge || !isEdge(epoch, edge)) return reject('signer_mismatch', 'seal')
   const delivery = checkDelivery(state, job, receipt, edge)
   if (delivery.action !== 'accept') return delivery
+  const chainHeads = commitments.value.map((opened) => opened?.value.chainHead)
+  const latency = delivery.value === undefined ? accept(undefined) : checkSpeed(state, job, delivery.value, chainHeads)
+  if (latency.action !== 'accept') return at('execution.delivery.witnesses', latency)
   return accept({
     ...{ swarmId: state.swarmId, swarmName: state.genesis.name, jobId: job.id, user: job.user, edge, intent },
     ...{ validators: state.validators.keys, quorum: state.validators.quorum, assignment: assignment.value },
     ...{
       commitments: commitments.value.map((opened) => opened?.value),
       delivery: delivery.value,
+      latency: latency.value,
       findings: findings.value,
     },
     ...{ settlement: settlement.value, authority: receipt.settlement.authority, output: revealed.value },
@@ -189,7 +198,7 @@ function checkFindings(
   receipt: Receipt,
   commitments: readonly (OpenedCommitment | undefined)[],
 ): Validation<readonly Finding[]> {
-  const policyId = policyFor(intent.task === 'embedding' ? 'vectors' : 'tokens').id
+  const unaudited = policyFor(intent.task === 'embedding' ? 'vectors' : 'tokens').id
   const findings: Finding[] = []
   if (receipt.verification.length > job.workers.length) return reject('body_malformed', 'verification')
   for (const [replica, part] of receipt.verification.entries()) {
@@ -205,7 +214,12 @@ function checkFindings(
     const made = commitments[replica]
     const hash = made === undefined ? NO_DIGEST : commitmentHash(state.swarmId, made.body)
     if (!placed || value.commitmentHash !== hash) return reject('commitment_mismatch', `${where}.finding`)
-    if (value.policyId !== policyId) return reject('proposal_mismatch', `${where}.finding`)
+    const isCalibrated = value.policyId !== unaudited
+    const isSamePolicy = value.policyId === (findings[0]?.policyId ?? value.policyId)
+    const isAudited = (value.methods & METHOD.prefill) !== 0
+    const mayBe = isAuditable(intent) && !state.genesis.local
+    if (!isSamePolicy || (isCalibrated && !mayBe) || (isAudited && !isCalibrated))
+      return reject('proposal_mismatch', `${where}.finding`)
     const digest = findingCodec.digest(state.swarmId, part.finding)
     const statement = statementOf(state, 'finding', { subject: job.id, attempt: job.attempt, index: replica, digest })
     const signed = certified(state, statement, part, where, abstainersOf(state, value.worker))
@@ -308,10 +322,10 @@ function certified(
 }
 
 function loggedJob(state: LogState, intentBody: Uint8Array, user: PeerId, receipt: Receipt): LoggedJob {
-  const { index, previous, timeMs } = receipt.hold
-  const entry = entryCodec.encode({ kind: 'hold', index, previous, timeMs, body: receipt.intent })
+  const { edge, index, previous, timeMs } = receipt.hold
+  const entry = entryCodec.encode({ kind: 'hold', index, previous, timeMs, body: holdBody(edge, receipt.intent) })
   return {
-    ...{ id: jobIdOf(state.swarmId, intentBody), user, intentBody, holdAmount: 0n, holdLeft: 0n },
+    ...{ id: jobIdOf(state.swarmId, intentBody), user, edge, intentBody, holdAmount: 0n, holdLeft: 0n },
     ...{ holdHash: entryHash(state.swarmId, entry), holdIndex: index, holdMs: timeMs },
     deadlineMs: timeMs + BigInt(state.genesis.policy.jobMs),
     ...{
@@ -323,6 +337,10 @@ function loggedJob(state: LogState, intentBody: Uint8Array, user: PeerId, receip
       settlement: null,
       correctionCount: 0,
       epoch: receipt.epoch.number,
+      // Findings say which thresholds they were made under, and a settlement follows from findings.
+      policyId: NO_DIGEST,
+      auditPermille: [],
+      disputes: [],
     },
   }
 }

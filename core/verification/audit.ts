@@ -21,7 +21,7 @@ export type AuditedPosition = {
   readonly topLogits: ArrayLike<number>
 }
 
-const WORST_MAX = 16
+export const WORST_MAX = 16
 const PROBES_MAX = 16
 const MICRO = 1_000_000
 /** Margins and gaps travel in 256ths of a nat. */
@@ -64,6 +64,8 @@ export const auditCodec = defineBody(
     probes: list(record({ position: u32(), topId: u32(), gap256: u16(), claimedGap256: u16() }), PROBES_MAX),
     verdict: code(VERDICTS),
     replayMs: u32(),
+    /** Of the text that the auditor's tokenizer makes of the ids: whoever shows another text with them has lied to the client. */
+    textDigest: digest(),
   },
   1_536,
 )

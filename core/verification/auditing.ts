@@ -75,13 +75,14 @@ export function classesOf(outputs: readonly (string | undefined)[]): readonly Ou
  *
  * Why one audit covers a class: the same seed and the same ids give the same margins, whoever computed them.
  *
- * @param permille  of each replica's worker
+ * @param permille  of each replica's worker; all 0: the swarm audits nothing
  */
 export function auditedClasses(
   beacon: Digest,
   outputs: readonly (string | undefined)[],
   permille: readonly number[],
 ): readonly OutputClass[] {
+  if (permille.length > 0 && permille.every((rate) => rate === 0)) return []
   const classes = classesOf(outputs)
   const needed = Math.ceil((outputs.length + 1) / 2)
   const isUndecided = outputs.length > 1 && !classes.some((members) => members.length >= needed)

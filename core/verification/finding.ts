@@ -1,13 +1,13 @@
 /**
- * What validators say about each replica of a job: layers L0 (structure) and agreement: L1 (exact majority) of tokens, L3 (cosine) of
- * vectors.
+ * What validators say about each replica of a job: layers L0 (structure), agreement, which is L1 (exact majority) of tokens and L3
+ * (cosine) of vectors, and L2 (prefill), which auditors reported.
  *
- * Why a difference is no fault: one seed gives different tokens across machines and batches, so only structure fails a replica here;
- * an output that nobody else has is `inconclusive` and costs its worker nothing.
+ * Why a difference is no fault: one seed gives different tokens across machines and batches, so only structure and audits fail a
+ * replica; an output that nobody else has is `inconclusive` and costs its worker nothing.
  *
  * @see docs/PROTOCOL.md#commitments-reveals-and-findings
  */
-import { type BodyOf, code, defineBody, digest, peer, text, u8, u32 } from '../codec/schema.ts'
+import { type BodyOf, code, defineBody, digest, i32, peer, text, u8, u32 } from '../codec/schema.ts'
 import { type Digest, digestOf, type SwarmId } from '../ids.ts'
 import { commitmentHash } from './commitment.ts'
 import { checkStructure, type Expectation, type OutputRule, type ReplicaClaim, type Structure } from './structure.ts'
@@ -33,11 +33,15 @@ export const findingCodec = defineBody(
     tokenCount: u32(),
     verdict: code(VERDICTS),
     methods: u8(),
-    /** A StructureFault, 'aborted', or 'none'. */
+    /** A StructureFault, 'audit_failed', 'audit_suspect', 'aborted', or 'none'. */
     reason: text(64),
     /** Replicas of the job that it agrees with, this one included; 0 when it failed. */
     agree: u8(),
     policyId: digest(),
+    /** Of the reports about its output, whatever followed from them; all zero without any. */
+    auditsHash: digest(),
+    /** Of the first report, millionths of a nat: what the output says about its worker beside all others of it; 0 without any. */
+    evidenceMicro: i32(),
   },
   512,
 )
@@ -66,31 +70,66 @@ function majorityOf(replicaCount: number): number {
   return Math.ceil((replicaCount + 1) / 2)
 }
 
+/** What auditors said of one replica's output. */
+export type AuditOutcome = {
+  /** `none`: nobody said anything, or nothing judges by it. */
+  readonly verdict: 'none' | 'pass' | 'suspect' | 'fail'
+  readonly auditsHash: Digest
+  /** Of the first report that says something. */
+  readonly evidenceMicro: number
+}
+
 export type FindingsInput = Expectation & {
   readonly swarmId: SwarmId
   readonly policyId: Digest
   /** In replica order, one for each assigned worker. */
   readonly replicas: readonly ReplicaClaim[]
+  /** In replica order; absent, or undefined for a replica: not audited. */
+  readonly audits?: readonly (AuditOutcome | undefined)[]
 }
 
 const NO_DIGEST = digestOf(new Uint8Array(32))
+const UNAUDITED: AuditOutcome = { verdict: 'none', auditsHash: NO_DIGEST, evidenceMicro: 0 }
 
 /** Gives the finding of every replica of a job; every validator that holds the same claims gives the same bytes. */
-export function findingsOf(input: FindingsInput): readonly Finding[] {
-  const structures = input.replicas.map((claim, replica) => checkStructure(claim, replica, input))
+export function findingsOf(input: FindingsInput, structures = structuresOf(input)): readonly Finding[] {
   const agreeing = agreementsOf(structures, input.rule)
   return input.replicas.map((claim, replica) => {
     const structure = structures[replica] ?? { ok: false, reason: 'no_commitment' }
     const judgement = judge(structure, agreeing[replica] ?? 0, input.replicas.length, input.rule)
-    return { ...header(input, claim, replica), ...judgement }
+    const audit = input.audits?.[replica]
+    const { verdict, auditsHash, evidenceMicro } = audit ?? UNAUDITED
+    return { ...header(input, claim, replica), ...audited(judgement, verdict), auditsHash, evidenceMicro }
   })
+}
+
+export function structuresOf(input: Expectation & Pick<FindingsInput, 'replicas'>): readonly Structure[] {
+  return input.replicas.map((claim, replica) => checkStructure(claim, replica, input))
+}
+
+/** One name an output that an audit can say something about; undefined for one that is unsound or was cut short. */
+export function auditableOutputs(structures: readonly Structure[]): readonly (string | undefined)[] {
+  return structures.map((structure) => (structure.ok && !structure.aborted ? nameOf(structure) : undefined))
+}
+
+// Ids alone would let a worker hang other text on honestly computed tokens.
+function nameOf({ root, text }: Structure & { readonly ok: true }): string {
+  return `${root}/${text}`
+}
+
+/** What was computed from the model itself outweighs what others have: an output that stands alone passes, and a majority may fail. */
+function audited(judgement: Judgement, verdict: AuditOutcome['verdict']): Judgement {
+  if (verdict === 'none' || judgement.verdict === 'fail') return judgement
+  const methods = judgement.methods | METHOD.prefill
+  if (verdict === 'pass') return { ...judgement, methods, verdict: 'pass' }
+  if (verdict === 'suspect') return { ...judgement, methods, verdict: 'suspect', reason: 'audit_suspect' }
+  return { ...judgement, methods, verdict: 'fail', reason: 'audit_failed', agree: 0 }
 }
 
 /** With how many replicas each one agrees, itself included; 0 for a failed one. */
 function agreementsOf(structures: readonly Structure[], rule: OutputRule): readonly number[] {
   if (rule.kind === 'tokens') {
-    // Ids alone would let a worker hang other text on honestly computed tokens.
-    const outputs = structures.map((structure) => (structure.ok ? `${structure.root}/${structure.text}` : undefined))
+    const outputs = structures.map((structure) => (structure.ok ? nameOf(structure) : undefined))
     const { sizes } = exactClasses(outputs)
     return outputs.map((output) => (output === undefined ? 0 : (sizes.get(output) ?? 1)))
   }

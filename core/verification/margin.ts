@@ -1,7 +1,10 @@
 /** The score of a teacher-forced audit: by how much a claimed token loses under the job's own seed. */
 import { positionScorer, topPlaces } from './gumbel.ts'
 
-/** A claimed token below the top-k is tolerated when its logit is this close to the last one inside. */
+/**
+ * A claimed token below the top-k is tolerated when its logit is this close to the last one inside; one above that is as close to the
+ * first one outside is no bound for it.
+ */
 export const EDGE_TOLERANCE_NATS = 0.25
 /** What a token that could not have been picked costs; also the largest margin. */
 export const OUTSIDE_MARGIN_NATS = 8
@@ -21,7 +24,8 @@ export type Margin = {
  * Compares a claimed token with the verifier's own candidates at one position.
  *
  * Why an edge rule: two honest machines order near-equal logits differently, so a token may be just inside one's top-k and just
- * outside the other's. Hence the verifier looks at 64 candidates while a job's topK is at most 40.
+ * outside the other's. Hence the verifier looks at 64 candidates while a job's topK is at most 40: a claimed token just below the edge is
+ * tolerated, and one just above it is no better choice, for the prover may not have had it. At T = 0 nothing at the edge is picked.
  *
  * @param topIds, topLogits  the verifier's candidates in any order, more than topK of them
  * @param temperature        temperatureMilli / 1000
@@ -44,8 +48,11 @@ export function marginOf(
   if (at >= topK && logit(at) < kth - EDGE_TOLERANCE_NATS)
     return { margin: OUTSIDE_MARGIN_NATS, rank: at, outside: true }
   const score = positionScorer(seed, t, temperature)
+  const hasEdge = temperature > 0 && places.length > topK
+  const sure = hasEdge ? logit(topK) + EDGE_TOLERANCE_NATS : Number.NEGATIVE_INFINITY
   const best = places
     .slice(0, topK)
+    .filter((_, rank) => !hasEdge || logit(rank) > sure)
     .reduce((most, place, rank) => Math.max(most, score(topIds[place] ?? -1, logit(rank))), -Infinity)
   const lost = best - score(claimed, logit(at))
   return { margin: Math.min(OUTSIDE_MARGIN_NATS, Math.max(0, lost)), rank: at, outside: false }

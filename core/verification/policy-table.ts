@@ -11,7 +11,7 @@ import type { AuditStatistics } from './audit.ts'
 
 /** Output lengths in tokens that the means are fitted for; a longer output is judged as the longest. */
 export const TABLE_LENGTHS = [64, 128, 256, 512] as const
-/** Any class of engine. */
+/** Any class of engine; within other text, any part of its name. */
 export const ANY_CLASS = '*'
 const ROW_COUNT_MAX = 12
 const CLASS_BYTES_MAX = 40
@@ -29,7 +29,7 @@ export const policyTableCodec = defineBody(
     /** The first that fits is used. */
     rows: list(
       record({
-        /** Classes of engine as `backendClassOf` gives them, or `*`. */
+        /** Classes of engine as `backendClassOf` gives them; `*` stands for any text in them, as in `cpu-* linux-x64`. */
         prover: text(CLASS_BYTES_MAX),
         verifier: text(CLASS_BYTES_MAX),
         /** 0: T = 0; 1: below 0.75; 2: 0.75 and more. */
@@ -89,12 +89,19 @@ export function rowFor(table: PolicyTable, audited: Audited): PolicyRow | undefi
   const [prover, verifier] = [backendClassOf(audited.proverEngine), backendClassOf(audited.verifierEngine)]
   const bucket = temperatureBucket(audited.temperatureMilli)
   return table.rows.find(
-    (row) =>
-      row.temperature === bucket &&
-      (row.prover === ANY_CLASS || row.prover === prover) &&
-      (row.verifier === ANY_CLASS || row.verifier === verifier),
+    (row) => row.temperature === bucket && matches(row.prover, prover) && matches(row.verifier, verifier),
   )
 }
+
+/** At most one `*`; why so few: a table must say which engines were measured, and no more. */
+function matches(pattern: string, name: string): boolean {
+  const [before = '', after] = pattern.split(ANY_CLASS)
+  if (after === undefined) return pattern === name
+  return name.length >= before.length + after.length && name.startsWith(before) && name.endsWith(after)
+}
+
+/** The statistics that a verdict needs. */
+export type Scores = Pick<AuditStatistics, 'positions' | 'meanMicro' | 'worstMicro' | 'outsideCount'>
 
 /**
  * Judges an output by the statistics of its audit.
@@ -106,7 +113,7 @@ export function rowFor(table: PolicyTable, audited: Audited): PolicyRow | undefi
  */
 export function verdictOf(
   table: PolicyTable,
-  { positions, meanMicro, worstMicro, outsideCount }: AuditStatistics,
+  { positions, meanMicro, worstMicro, outsideCount }: Scores,
   audited: Audited,
 ): 'pass' | 'suspect' | 'fail' | 'abstain' {
   const row = rowFor(table, audited)
