@@ -91,6 +91,8 @@ export type LoadRequest = {
   readonly driver?: 'auto' | 'native' | 'lockstep'
   /** Folder of llama.cpp's libraries in place of those of node-llama-cpp, for the native engine: the same bytes, elsewhere. */
   readonly libraries?: string
+  /** Kernels in place of those made for this processor, such as `haswell`: slower, and another engine id. Only natively. */
+  readonly kernels?: string
   /** Layers on the device; absent or `auto`: as many as fit `vramBytesMax`. */
   readonly gpuLayers?: number | 'auto'
   /** Device memory that may be taken; absent: what is free. */
@@ -174,6 +176,9 @@ export type AuditRequest = {
   readonly chunks: readonly number[]
 }
 
+/** An output whose text is wanted, as `generate` would have given it out. */
+export type DetokenizeRequest = Pick<AuditRequest, 'promptIds' | 'outputIds'> & Pick<GenerateRequest, 'showControl'>
+
 /** One output position under the verifier's own forward pass. */
 export type AuditPosition = {
   /** Nats by which the claimed token loses against the verifier's choice under the job's seed; 0 when they agree. */
@@ -215,6 +220,8 @@ export interface Backend {
   render(messages: readonly ChatMessage[], options?: RenderOptions): Promise<string>
   /** @param parseSpecial  true for rendered templates, false for plain user text */
   tokenize(text: string, parseSpecial: boolean): Promise<Uint32Array>
+  /** The text of an output, to the byte what `generate` streams for the same ids: an auditor compares it with what was shown. */
+  detokenize(request: DetokenizeRequest): Promise<string>
   /** The prompt's chunk schedule that `generate` uses for a prompt of this many tokens: part of the commitment. */
   schedule(promptTokens: number): readonly number[]
   /** Ends with a batch that carries `finish`. Aborting the signal ends it within one step with `aborted`. */

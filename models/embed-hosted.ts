@@ -46,6 +46,7 @@ class EmbedHosted implements Hosted {
       case 'tokenize':
         return this.#send({ type: 'tokenized', call, ids: await this.#read(frame.text) })
       case 'render':
+      case 'detokenize':
       case 'generate':
       case 'audit':
         throw new FabricError('CF_MODEL_UNSUPPORTED', { operation: frame.type })

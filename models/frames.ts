@@ -10,6 +10,7 @@ import type {
   AuditRequest,
   BackendMetrics,
   ChatMessage,
+  DetokenizeRequest,
   Embedded,
   GenerateRequest,
   LoadedModel,
@@ -28,6 +29,7 @@ export type DaemonFrame =
       readonly options: RenderOptions
     }
   | { readonly type: 'tokenize'; readonly call: number; readonly text: string; readonly parseSpecial: boolean }
+  | { readonly type: 'detokenize'; readonly call: number; readonly request: DetokenizeRequest }
   | { readonly type: 'generate'; readonly call: number; readonly request: GenerateRequest }
   | { readonly type: 'audit'; readonly call: number; readonly request: AuditRequest }
   | { readonly type: 'embed'; readonly call: number; readonly texts: readonly string[] }
@@ -41,6 +43,7 @@ export type CallBatch = { readonly call: number; readonly batch: TokenBatch }
 export type HostFrame =
   | { readonly type: 'loaded'; readonly call: number; readonly model: LoadedModel; readonly verified: string }
   | { readonly type: 'rendered'; readonly call: number; readonly text: string }
+  | { readonly type: 'detokenized'; readonly call: number; readonly text: string }
   | { readonly type: 'tokenized'; readonly call: number; readonly ids: Uint32Array }
   | { readonly type: 'audited'; readonly call: number; readonly positions: readonly AuditPosition[] }
   | { readonly type: 'embedded'; readonly call: number; readonly embedded: Embedded }
@@ -51,11 +54,23 @@ export type HostFrame =
   /** A step of the native engine; see step-body.ts. */
   | { readonly type: 'tokens'; readonly body: Uint8Array }
 
-const DAEMON_TYPES = new Set(['load', 'render', 'tokenize', 'generate', 'audit', 'embed', 'metrics', 'cancel', 'abort'])
+const DAEMON_TYPES = new Set([
+  'load',
+  'render',
+  'tokenize',
+  'detokenize',
+  'generate',
+  'audit',
+  'embed',
+  'metrics',
+  'cancel',
+  'abort',
+])
 const HOST_TYPES = new Set([
   'loaded',
   'rendered',
   'tokenized',
+  'detokenized',
   'audited',
   'embedded',
   'measured',

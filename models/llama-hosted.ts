@@ -9,6 +9,7 @@ import type { ComputeFrame, Hosted, Send } from './hosted.ts'
 import { type LlamaEngine, openLlama, startLlama } from './llama.ts'
 import { openLlamaEncoder } from './llama-embed.ts'
 import { Lockstep } from './lockstep.ts'
+import { outputText } from './text-stream.ts'
 
 class LlamaHosted implements Hosted {
   readonly #engine: LlamaEngine
@@ -41,6 +42,8 @@ class LlamaHosted implements Hosted {
         return this.#send({ type: 'rendered', call, text: render(frame.messages, frame.options) })
       case 'tokenize':
         return this.#send({ type: 'tokenized', call, ids: tokenize(frame.text, frame.parseSpecial) })
+      case 'detokenize':
+        return this.#send({ type: 'detokenized', call, text: outputText(detokenize, frame.request, model.stopIds) })
       case 'generate':
         return this.#driver.add(new GenerateRun(call, frame.request, model, detokenize, piece))
       case 'audit':

@@ -2,10 +2,18 @@
 import { isAbsolute } from 'node:path'
 import { FabricError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { AuditRequest, GenerateRequest, LoadedModel, LoadRequest, SamplingSpec } from './backend.ts'
+import type {
+  AuditRequest,
+  DetokenizeRequest,
+  GenerateRequest,
+  LoadedModel,
+  LoadRequest,
+  SamplingSpec,
+} from './backend.ts'
 import { PROMPT_CHUNK_TOKENS } from './schedule.ts'
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
+const KERNELS = /^[a-z0-9._]{1,32}$/
 const SEED_BYTES = 32
 /** Either way, as the OpenAI API has it. */
 const PENALTY_MAX = 2
@@ -45,11 +53,13 @@ export function checkLoad(request: LoadRequest): void {
 /** @returns a field of what only some loads have */
 function wrongOnDevice(request: LoadRequest): keyof LoadRequest | false {
   const { gpuLayers = 'auto', vramBytesMax = 0, tensorSplit = [], cachedSequences = 0, libraries } = request
-  const { kvType = 'f16', flashAttention = true } = request
+  const { kvType = 'f16', flashAttention = true, kernels, driver } = request
   const areShares =
     tensorSplit.length <= DEVICE_COUNT_MAX && tensorSplit.every((share) => share >= 0 && share < Infinity)
   return (
     (libraries !== undefined && !isAbsolute(libraries) && 'libraries') ||
+    // node-llama-cpp chooses them itself.
+    (kernels !== undefined && (!KERNELS.test(kernels) || driver === 'lockstep') && 'kernels') ||
     (gpuLayers !== 'auto' && !isWithin(gpuLayers, 0, LAYERS_MAX) && 'gpuLayers') ||
     (!isWithin(vramBytesMax, 0, Number.MAX_SAFE_INTEGER) && 'vramBytesMax') ||
     (!areShares && 'tensorSplit') ||
@@ -64,7 +74,10 @@ function wrongOnDevice(request: LoadRequest): keyof LoadRequest | false {
  *
  * @throws FabricError CF_MODEL_UNSUPPORTED
  */
-export function checkOperation(operation: 'render' | 'generate' | 'audit' | 'embed', model: LoadedModel): void {
+export function checkOperation(
+  operation: 'render' | 'detokenize' | 'generate' | 'audit' | 'embed',
+  model: LoadedModel,
+): void {
   if ((operation === 'embed') !== model.dimensions > 0) throw new FabricError('CF_MODEL_UNSUPPORTED', { operation })
 }
 
@@ -95,6 +108,14 @@ export function checkAudit(request: AuditRequest, model: LoadedModel): void {
   const sum = chunks.reduce((total, chunk) => total + chunk, 0)
   if (!chunks.every((chunk) => isWithin(chunk, 1, PROMPT_CHUNK_TOKENS)) || sum !== request.promptIds.length)
     refuse('chunks')
+}
+
+/** @throws FabricError CF_MODEL_UNSUPPORTED, CF_JOB_INVALID, CF_JOB_CONTEXT_EXCEEDED */
+export function checkDetokenize({ promptIds, outputIds }: DetokenizeRequest, model: LoadedModel): void {
+  checkOperation('detokenize', model)
+  checkIds(promptIds, model, 'promptIds')
+  checkIds(outputIds, model, 'outputIds')
+  checkRoom(promptIds.length + outputIds.length, model)
 }
 
 /**

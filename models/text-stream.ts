@@ -1,4 +1,5 @@
 /** Turns token ids into text piece by piece, so that no piece ends inside a character. */
+import type { DetokenizeRequest } from './backend.ts'
 
 /**
  * @param before       ids that precede: whether a leading space belongs to the text depends on them
@@ -50,4 +51,23 @@ export class TextStream {
     this.#given = 0
     return fresh
   }
+}
+
+/**
+ * Says what a generation gave out for these ids.
+ *
+ * @param stopIds  one of them ends an output, and has no text
+ */
+export function outputText(
+  detokenize: Detokenize,
+  { promptIds, outputIds, showControl = false }: DetokenizeRequest,
+  stopIds: readonly number[],
+): string {
+  const stream = new TextStream(detokenize, [...promptIds.subarray(-BEFORE_IDS)], showControl)
+  const said: string[] = []
+  for (const id of outputIds) {
+    if (stopIds.includes(id)) break
+    said.push(stream.push(id))
+  }
+  return [...said, stream.end()].join('')
 }

@@ -1,5 +1,5 @@
 /** Chooses what drives llama.cpp in this host: the native engine where it can be trusted to compute the same, else lock-step. */
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { FabricError } from '../../core/errors.ts'
 import { loadEngineAddon } from '../../native/engine.ts'
 import type { Driver, LoadRequest } from '../backend.ts'
@@ -10,7 +10,15 @@ import { type ModelFile, verifyModelFile } from '../model-file.ts'
 import { parseEngineAddon } from './addon.ts'
 import { openNativeEncoder } from './encoder.ts'
 import { hostNative } from './hosted.ts'
-import { defaultsProblem, engineIdOf, type Library, pathsOf, pinProblem, readLibraries } from './libraries.ts'
+import {
+  defaultsProblem,
+  engineIdOf,
+  type Library,
+  pathsOf,
+  pinProblem,
+  readLibraries,
+  withKernels,
+} from './libraries.ts'
 import { loadNative, openNative, type ReadyLibraries } from './open.ts'
 import { type Found, findLibraries, tryOpen } from './probe.ts'
 
@@ -32,7 +40,7 @@ type Kept = {
  */
 export async function hostGguf(request: LoadRequest, verified: string, send: Send): Promise<Hosted> {
   const kept = parseKept(verified)
-  const { driver = 'auto' } = request
+  const { driver = request.kernels === undefined ? 'auto' : 'native' } = request
   if (driver === 'lockstep') return hostLockstep(request, kept?.file ?? verified, send, 'it was asked for')
   const verifying = verifyModelFile(request.path, request.digest, kept?.file ?? verified)
   // Whichever fails first is told; the other's failure is of no interest then.
@@ -75,7 +83,7 @@ export async function chooseDriver(gpu: LoadRequest['gpu']): Promise<ChosenDrive
   return { driver: { kind: 'native', reason: '' }, engineId, libraryCount: libraries.length }
 }
 
-type Wanted = Pick<LoadRequest, 'gpu' | 'libraries'>
+type Wanted = Pick<LoadRequest, 'gpu' | 'libraries' | 'kernels'>
 
 /** @returns why the native engine cannot be used, as a clause, where it cannot */
 async function prepare(request: Wanted, kept: Kept | undefined): Promise<ReadyLibraries | string> {
@@ -101,8 +109,11 @@ async function prepare(request: Wanted, kept: Kept | undefined): Promise<ReadyLi
   return { addon, paths, libraries, found }
 }
 
-function filesOf({ libraries }: Wanted, found: Found): readonly string[] {
-  return libraries === undefined ? found.files : found.files.map((file) => join(libraries, basename(file)))
+function filesOf({ libraries, kernels }: Wanted, found: Found): readonly string[] {
+  return found.files.map((file) => {
+    const name = kernels === undefined ? basename(file) : withKernels(basename(file), kernels)
+    return join(libraries ?? dirname(file), name)
+  })
 }
 
 function digestsOf(libraries: readonly Library[]): string[] {

@@ -3,7 +3,9 @@ import { FabricError } from '../../core/errors.ts'
 import { unreachable } from '../../core/invariant.ts'
 import type { BackendMetrics, LoadedModel } from '../backend.ts'
 import type { ComputeFrame, Hosted, Send } from '../hosted.ts'
+import { detokenizeFrom } from '../pieces.ts'
 import type { Prompter } from '../prompt.ts'
+import { outputText } from '../text-stream.ts'
 import type { NativeEngine, NativeModel, OnStep, StepExtra } from './addon.ts'
 import { auditJob, auditPositions, failureOf, generateJob } from './jobs.ts'
 
@@ -53,6 +55,11 @@ class NativeHosted implements Hosted {
         this.#parts.checkLength(frame.text)
         const ids = await this.#parts.model.tokenize(frame.text, frame.parseSpecial)
         return this.#send({ type: 'tokenized', call, ids })
+      }
+      case 'detokenize': {
+        const { model, loaded } = this.#parts
+        const detokenize = detokenizeFrom((id, showControl) => model.piece(id, showControl))
+        return this.#send({ type: 'detokenized', call, text: outputText(detokenize, frame.request, loaded.stopIds) })
       }
       case 'generate':
         this.#engine.generate(generateJob(call, frame.request))

@@ -24,6 +24,8 @@ type Pins = {
 /** Of ggml and llama.cpp; not the binding, nor the helpers that only the binding calls. */
 const LIBRARY = /^(?:lib)?(?:ggml|llama)(?!-addon|-common)[^/]*\.(?:so|dylib|dll)(?:\.[\d.]+)?$/
 const BACKEND = /^(?:lib)?ggml-(?!base\b)([^.]+)/
+/** The processor's, of several that a package has. */
+const KERNELS = /^((?:lib)?ggml-cpu-)(.+)(\.(?:so|dylib|dll))$/
 const ENGINE_ID_CHARS_MAX = 96
 const DIGEST_CHARS = 16
 
@@ -51,6 +53,18 @@ export function pathsOf(libraries: readonly Library[]): LibraryPaths | undefined
   if (ggmlBase === undefined || ggml === undefined || llama === undefined) return undefined
   const backends = libraries.filter(({ name }) => BACKEND.test(name)).sort((a, b) => rankOf(a) - rankOf(b))
   return { ggmlBase, ggml, llama, backends: backends.map(({ path: file }) => file) }
+}
+
+/** The file beside that has other kernels for the processor; any other library is the same for all. */
+export function withKernels(name: string, kernels: string): string {
+  return name.replace(KERNELS, `$1${kernels}$3`)
+}
+
+/** Kernels that this version has for the system, such as `haswell`; this processor may lack what some of them need. */
+export async function knownKernels(): Promise<readonly string[]> {
+  const { packages } = await readPins()
+  const files = Object.keys(packages[`${process.platform}-${process.arch}`] ?? {})
+  return files.flatMap((file) => KERNELS.exec(path.posix.basename(file))?.[2] ?? []).sort()
 }
 
 /** The processor's first. */

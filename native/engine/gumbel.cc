@@ -70,8 +70,14 @@ Margin MarginOf(const Candidates& candidates, TokenId claimed, const GumbelSpec&
   const double edge = candidates.top[inside - 1].logit - kEdgeToleranceNats;
   if (rank >= spec.top_k && found.logit < edge) return {kOutsideMarginNats, rank};
   const PositionScorer scorer(spec, t);
+  // For the same reason whoever stands barely above the first one outside may have been outside of the claimant's top-k.
+  const bool has_edge = spec.temperature > 0 && candidates.count > inside;
+  const double outside = has_edge ? candidates.top[inside].logit + kEdgeToleranceNats : 0;
   double best = -std::numeric_limits<double>::infinity();
-  for (int place = 0; place < inside; place++) best = std::max(best, scorer.Score(candidates.top[place]));
+  for (int place = 0; place < inside; place++) {
+    const Candidate& candidate = candidates.top[place];
+    if (!has_edge || candidate.logit > outside) best = std::max(best, scorer.Score(candidate));
+  }
   const double lost = best - scorer.Score(found);
   // Of infinite logits nothing can be said, as in JavaScript; else within the bounds, and never -0.
   if (lost != lost) return {lost, rank};

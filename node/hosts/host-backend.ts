@@ -6,6 +6,7 @@ import type {
   Backend,
   BackendMetrics,
   ChatMessage,
+  DetokenizeRequest,
   Embedded,
   GenerateRequest,
   LoadedModel,
@@ -13,7 +14,14 @@ import type {
   RenderOptions,
   TokenBatch,
 } from '../../models/backend.ts'
-import { checkAudit, checkEmbed, checkGenerate, checkLoad, checkOperation } from '../../models/requests.ts'
+import {
+  checkAudit,
+  checkDetokenize,
+  checkEmbed,
+  checkGenerate,
+  checkLoad,
+  checkOperation,
+} from '../../models/requests.ts'
 import { promptSchedule } from '../../models/schedule.ts'
 import type { Clock } from '../runtime/ports.ts'
 import { withinMs } from './deadline.ts'
@@ -93,6 +101,15 @@ export class HostBackend implements Backend {
     return host.ask(
       (call) => ({ type: 'tokenize', call, text, parseSpecial }),
       (frame) => (frame.type === 'tokenized' ? frame.ids : undefined),
+    )
+  }
+
+  async detokenize(request: DetokenizeRequest): Promise<string> {
+    checkDetokenize(request, this.#supervisor.model())
+    const host = await this.#supervisor.whenReady()
+    return host.ask(
+      (call) => ({ type: 'detokenize', call, request }),
+      (frame) => (frame.type === 'detokenized' ? frame.text : undefined),
     )
   }
 
