@@ -1,0 +1,106 @@
+/**
+ * `npm run bench:verification [-- PART...] [--save] [--runs N] [--threads 1,2]`: calibrates the bundled model and a family of small
+ * ones, tries the tables on honest outputs and on cheats, and measures what being checkable costs. PART is a model's name,
+ * `divergence` or `cost`.
+ *
+ * With --save the signed tables, the pictures and bench/results/verification.json are written anew.
+ */
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { opener } from '../node/calibrate-host.ts'
+import { calibrate } from '../node/calibration/calibrate.ts'
+import { writePolicyFile } from '../node/calibration/policy-file.ts'
+import { rocPlot } from '../node/calibration/roc.ts'
+import { summaryOf } from '../node/calibration/summary.ts'
+import { cheatRows, honestRows, thresholdRows } from '../node/calibration/text.ts'
+import { variantsOf } from '../node/calibration/variants.ts'
+import { columns } from '../node/commands/print.ts'
+import { pathsOf } from '../node/paths.ts'
+import { systemClock, systemRandom } from '../node/runtime/system.ts'
+import { createKeyStore } from '../node/stores/keystore.ts'
+import { costPart } from './verification/cost.ts'
+import { divergences } from './verification/divergence.ts'
+import { type Family, families } from './verification/models.ts'
+import { savePart } from './verification/results.ts'
+
+/** Of those that a package has, one for each way to compute that gives logits of its own here; see docs/CALIBRATION.md. */
+const KERNELS = ['x64', 'sandybridge', 'haswell', 'skylakex']
+const OTHERS = ['divergence', 'cost']
+const DRAWS = 100_000
+const MEMORY_BYTES_MAX = 2 ** 32
+const PROGRESS_MS = 15_000
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    save: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '9' },
+    threads: { type: 'string', default: '1,2' },
+    home: { type: 'string' },
+  },
+})
+
+async function main(): Promise<void> {
+  const all = await families()
+  const names = positionals.length > 0 ? positionals : [...all.map(({ name }) => name), ...OTHERS]
+  for (const name of names) {
+    const family = all.find((one) => one.name === name)
+    if (family !== undefined) await calibrateFamily(family)
+    else if (name === 'cost') await measureCost()
+    else if (name === 'divergence') await measureDivergence(all)
+    else throw new Error(`unknown part ${name}: one of ${[...all.map((one) => one.name), ...OTHERS].join(', ')}`)
+  }
+}
+
+async function calibrateFamily(family: Family): Promise<void> {
+  const { name, model, cheats, outputs, cheatOutputs, maxTokens, seed } = family
+  const variants = await variantsOf({
+    kernels: KERNELS,
+    threads: values.threads.split(',').map(Number),
+    isQuick: false,
+  })
+  const options = { seed, outputs, cheats: cheatOutputs, maxTokens, draws: DRAWS }
+  const startMs = systemClock.nowMs()
+  const ports = {
+    open: opener({ memoryMax: MEMORY_BYTES_MAX }),
+    ...{ nowMs: systemClock.nowMs, onProgress: progress(), signal: new AbortController().signal },
+  }
+  const calibration = await calibrate(model, cheats, { ...options, variants }, ports)
+  const { table, assessment } = calibration
+  const seconds = (systemClock.nowMs() - startMs) / 1_000
+  console.log(`\n## ${name}, seed ${seed}, ${seconds.toFixed(0)} s\n`)
+  for (const rows of [thresholdRows(table.rows), honestRows(assessment), cheatRows(assessment)])
+    console.log(columns(rows))
+  if (!values.save) return
+  const keys = createKeyStore(pathsOf(values.home, process.env, process.cwd()).keys, systemRandom)
+  await writePolicyFile(family.policy, table, await keys.load('node'))
+  writeFileSync(family.svg, rocPlot(calibration, seed))
+  const files = cheats.map((cheat) => ({ name: cheat.name, digest: cheat.digest }))
+  savePart(name, { ...summaryOf(calibration, options), cheatModels: files, seconds })
+}
+
+async function measureCost(): Promise<void> {
+  const part = await costPart(Number(values.runs))
+  console.log(`\n## cost\n\n${JSON.stringify(part, null, 1)}`)
+  if (values.save) savePart('cost', part)
+}
+
+async function measureDivergence(all: readonly Family[]): Promise<void> {
+  const open = opener({ memoryMax: MEMORY_BYTES_MAX })
+  const part: Record<string, object> = {}
+  for (const { name, model, cheats, seed } of all) part[name] = await divergences(open, model, cheats, seed)
+  console.log(`\n## divergence\n\n${JSON.stringify(part, null, 1)}`)
+  if (values.save) savePart('divergence', part)
+}
+
+function progress(): (stage: string, done: number, total: number) => void {
+  let shownMs = 0
+  return (stage, done, total) => {
+    const nowMs = systemClock.nowMs()
+    if (nowMs - shownMs < PROGRESS_MS) return
+    shownMs = nowMs
+    console.error(`${stage}: ${done} of ${total}`)
+  }
+}
+
+await main()
