@@ -14,6 +14,7 @@ import { runSimulation } from '../simulation/run.ts'
 import type { Json, Run } from './flags.ts'
 import type { Io } from './io.ts'
 import { json } from './print.ts'
+import { runMarketCommand } from './sim-market.ts'
 import { type MembersFlags, runMembers } from './sim-members.ts'
 import { simulationText } from './sim-text.ts'
 
@@ -26,6 +27,8 @@ type SimFlags = Json & {
   readonly list?: string
 } & MembersFlags & {
     readonly members?: boolean
+    readonly market?: boolean
+    readonly audits?: string
   }
 
 /** Flag, what it stands for in the request, and what it says. */
@@ -77,7 +80,14 @@ export function addSim(program: Command, run: Run): void {
       '--runs <count>',
       'with --members: runs of each scenario with a tenth of the views; all of them run a quarter as often (default: 3)',
     )
-    .action((flags: SimFlags) => run((io) => (flags.members === true ? runMembers(flags, io) : simulate(flags, io))))
+    .option('--market', 'simulate what honest and cheating workers earn instead: --jobs, --seed and the one below')
+    .option('--audits <permille>', 'with --market: outputs of a known worker that are audited (default: 100)')
+    .action((flags: SimFlags) => run((io) => simulateWhat(flags)(flags, io)))
+}
+
+function simulateWhat({ members, market }: SimFlags): (flags: SimFlags, io: Io) => Promise<number> {
+  if (market === true) return runMarketCommand
+  return members === true ? runMembers : simulate
 }
 
 async function simulate(flags: SimFlags, io: Io): Promise<number> {

@@ -43,7 +43,7 @@ test('an honest swarm pays every job, and every answer passes', () => {
   assert.equal(report.jobs.paid, 12)
   assert.equal(report.outputs.chosen, { honest: 12 })
   assert.equal(report.outputs.verdicts, { honest: { pass: 36 } })
-  assert.equal(report.counts.certificates, { assignment: 12, finding: 36, settlement: 12 })
+  assert.equal(report.counts.certificates, { assignment: 12, finding: 36, settlement: 12, 'commit-set': 12 })
 })
 
 test('with one replica a lie is what the user gets, and the report says how often', () => {

@@ -1,0 +1,38 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type MarketReport, type MarketRequest, runMarket } from '../../../../node/simulation/market/market.ts'
+import { testSeed } from '../../../support/seeded-random.ts'
+
+const seed = testSeed()
+const REQUEST: MarketRequest = {
+  ...{ jobs: 20_000, seed, perKind: 2, auditPermille: 100, lazyPermille: 50, maliciousPermille: 20 },
+}
+const earned = ({ kinds }: MarketReport, name: string): number => kinds.find(({ kind }) => kind === name)?.value ?? 0
+
+test('at the defaults every cheat earns less than honest work, and honest work keeps what it is paid', () => {
+  const report = runMarket(REQUEST)
+  assert.ok(report.everyCheatLoses, JSON.stringify(report.kinds))
+  assert.ok(earned(report, 'honest') > 0.55, `${earned(report, 'honest')}`)
+  assert.ok(report.jobs.wrongPaid < report.jobs.paid / 50, JSON.stringify(report.jobs))
+})
+
+test('without audits cheating pays, and the report says so', () => {
+  const report = runMarket({ ...REQUEST, auditPermille: 0 })
+  assert.not(report.everyCheatLoses)
+  assert.is(report.audits, 0)
+  assert.ok(earned(report, 'replays') > earned(report, 'honest'))
+})
+
+test('auditors that all accuse, or all look away, are as bad as none', () => {
+  const accused = runMarket({ ...REQUEST, jobs: 1_000, lazyPermille: 0, maliciousPermille: 1_000 })
+  assert.ok(earned(accused, 'honest') < 0, `${earned(accused, 'honest')}`)
+  const lazy = runMarket({ ...REQUEST, jobs: 3_000, lazyPermille: 1_000, maliciousPermille: 0 })
+  assert.not(lazy.everyCheatLoses)
+})
+
+test('the same seed is the same market', () => {
+  const request = { ...REQUEST, jobs: 300 }
+  assert.equal(runMarket(request), runMarket(request))
+})
+
+test.run()
