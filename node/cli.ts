@@ -3,19 +3,22 @@ import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { addApiKeys } from './commands/api-keys.ts'
 import { addBench } from './commands/bench.ts'
+import { addCalibrate } from './commands/calibrate.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addConfig } from './commands/config.ts'
 import { type HistoryOptions, type MintOptions, mint, showAudit, showBalance, showHistory } from './commands/credits.ts'
 import { addDoctor } from './commands/doctor.ts'
+import { addEvidence } from './commands/evidence.ts'
 import { addExplain } from './commands/explain.ts'
 import { report } from './commands/failure.ts'
 import { configOf, type Json, type NodeFlags, nodeFlags, type Run, repeatable } from './commands/flags.ts'
 import { addGpus } from './commands/gpus.ts'
 import type { Io } from './commands/io.ts'
-import { type SubmitOptions, showJob, submitJob, watchJob } from './commands/job.ts'
+import { type DisputeOptions, disputeJob, type SubmitOptions, showJob, submitJob, watchJob } from './commands/job.ts'
 import { listKeys, showKey } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
 import { addPeers } from './commands/peers.ts'
+import { addPolicy } from './commands/policy.ts'
 import { showReceipt, type VerifyOptions, verifyReceipt } from './commands/receipt.ts'
 import { addSim } from './commands/sim.ts'
 import { start } from './commands/start.ts'
@@ -48,6 +51,7 @@ type StartFlags = NodeFlags & {
   readonly openJobs?: string
   readonly openJobsPerKey?: string
   readonly keyRate?: string
+  readonly disputeFailed?: string
   readonly metrics?: string
   readonly join?: string
   readonly meshHost?: string
@@ -92,8 +96,11 @@ export function buildProgram(io: Io, run: Run): Command {
   addDoctor(program, run)
   addModels(program, run)
   addBench(program, run)
+  addCalibrate(program, run)
   addJob(program.command('job').description('run prompts as jobs'), run)
   addReceipt(program.command('receipt').description('read receipt files, with no daemon running'), run)
+  addEvidence(program, run)
+  addPolicy(program, run)
   addCredits(program.command('credits').description('accounts, transactions, the audit of the books'), run)
   addKeys(program.command('keys').description('the identities of this node and its API keys'), run)
   addConfig(program, run)
@@ -132,6 +139,7 @@ function addStart(program: Command, run: Run): void {
     .option('--open-jobs <count>', 'jobs that may be open at once, 1 to 256 (default: 256)')
     .option('--open-jobs-per-key <count>', 'of an API key without a bound of its own (default: 64)')
     .option('--key-rate <count>', 'requests a minute of an API key without a rate of its own (default: none)')
+    .option('--dispute-failed <true|false>', 'dispute what auditors failed, for a slash; costs a bond (default: true)')
     .option('--metrics <true|false>', 'serve /metrics (default: true)')
     .option('--join <invite>', 'join a swarm by an invite, once: the home remembers it')
     .option('--mesh-host <address>', 'where peers of a swarm may dial this node (default: 0.0.0.0)')
@@ -183,6 +191,17 @@ function addJob(job: Command, run: Run): void {
     .argument('<id>', 'job id')
     .option('--json', 'as JSON')
     .action((id: string, flags: NodeFlags & Json) => run((to) => showJob(id, flags, configOf(flags, to), to)))
+  nodeFlags(job.command('dispute'))
+    .description('call the finding of a replica wrong: referees compute it again, and the bond goes to who was right')
+    .argument('<id>', 'job id')
+    .requiredOption('--replica <index>', 'the replica')
+    .addOption(
+      new Option('--claim <claim>', 'what should have been found').choices(['reject', 'accept']).makeOptionMandatory(),
+    )
+    .option('--json', 'as JSON')
+    .action((id: string, flags: NodeFlags & DisputeOptions) =>
+      run((to) => disputeJob(id, flags, configOf(flags, to), to)),
+    )
   addExplain(job, run)
 }
 

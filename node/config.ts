@@ -68,6 +68,7 @@ export function loadConfig(sources: ConfigSources): Config {
     allowedHosts: pick('allowedHosts'),
     allowedOrigins: pick('allowedOrigins'),
     requireKey: pick('requireKey'),
+    disputeFailed: pick('disputeFailed'),
     openJobs: pick('openJobs'),
     openJobsPerKey: pick('openJobsPerKey'),
     keyRate: pick('keyRate'),

@@ -10,14 +10,21 @@ import { isLoopback } from './control/guard.ts'
 import { loadOrCreateSecret } from './control/secret.ts'
 import { type Control, startControl } from './control/server.ts'
 import { nodeGauges, RejectCounts } from './gauges.ts'
+import { AuditorRole } from './jobs/auditor.ts'
+import { comparing } from './jobs/closeness.ts'
 import { Coordinator } from './jobs/coordinator.ts'
+import { endExpiredDisputes } from './jobs/dispute-expiry.ts'
+import { DisputeDesk } from './jobs/disputes.ts'
+import type { Dissent } from './jobs/dissent.ts'
 import { EvidenceDesk } from './jobs/evidence.ts'
 import type { ModelPool } from './jobs/pool/model-pool.ts'
 import { Preparations } from './jobs/prepare.ts'
+import { RefereeRole } from './jobs/referee.ts'
 import { ValidatorRole } from './jobs/validator.ts'
 import { WorkerRole } from './jobs/worker.ts'
 import { startEntries } from './model-choice.ts'
 import { type HostTap, openPool, runModels, summon, watchModels } from './node-models.ts'
+import { PolicyDesk } from './policies.ts'
 import type { Membership } from './runtime/mesh.ts'
 import type { KeyStore, Ledger, PeerTransport, Store } from './runtime/ports.ts'
 import { SIMULATION_LIMITS } from './runtime/simulation.ts'
@@ -73,6 +80,9 @@ const NODE_LIMITS = {
   feedCountMax: 512,
 } as const
 
+/** Of the edge's part in disputes: a referee computes a whole output before it answers. */
+const DISPUTE_TIMES = { refereeMs: 60_000, tickMs: 1_000, expiryMs: 60_000 } as const
+
 /** @throws FabricError CF_CONFIG_*, CF_IDENTITY_*, CF_STORE_*, CF_CONTROL_PORT_BUSY, CF_MODEL_UNKNOWN; nothing is left running then */
 export async function startDaemon(config: Config, log: Logger, taps: Taps = NO_TAPS): Promise<Daemon> {
   const undo: (() => Promise<void>)[] = []
@@ -107,22 +117,26 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
     })
   }
   const base = { clock, random, log, database, store, keys, fatal, undo, signal: stopping.signal }
-  const rejects = new RejectCounts()
+  const [rejects, audits] = [new RejectCounts(), new RejectCounts()]
   undo.push(async () => stopping.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN')))
   const swarm = await openSwarm(config, home, base, rejects)
   const pool = await openPool(config, entries, { clock, log, host: taps.host })
   undo.push(() => pool.close())
   const writer = taps.ledger(swarm.ledger)
   const version = await packageVersion()
-  const node = { ...base, config, swarm, pool, writer, taps, rejects, version }
-  const coordinator = takeRoles(node)
+  const node = { ...base, config, swarm, pool, writer, taps, rejects, audits, version }
+  const { coordinator, disputes } = takeRoles(node)
   undo.push(async () => stopping.abort(new FabricError('CF_CONTROL_SHUTTING_DOWN')))
 
   const simulator = new SimulationPool({ wallMsMax: SIMULATION_LIMITS.wallMsMax }, { clock, random })
   undo.push(() => simulator.close())
   const { ledger, rosters } = swarm
+  const policies = new PolicyDesk({
+    ...{ state: () => ledger.state, ledger: writer, store, mint: keys.mint },
+    nameOf: (digest) => pool.members.find(({ entry }) => entry.digest === digest)?.entry.id,
+  })
   const service = new NodeService({
-    ...{ keys, coordinator, ledger, writer, store, pool, rosters, clock, random },
+    ...{ keys, coordinator, disputes, policies, ledger, writer, store, pool, rosters, clock, random },
     ...{ network: swarm.network, membership: () => swarm.membership, simulator, log: swarm.log, version },
     swarmKeyFile: paths.swarmKey,
   })
@@ -132,6 +146,7 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
     coordinator,
     pool,
     rejects,
+    audits,
     mesh: swarm.network?.transport,
   })
   const control = await serve(config, { app: service, node: gauges, usage: createKeyUsage(database), log })
@@ -140,6 +155,12 @@ async function compose(config: Config, log: Logger, taps: Taps, undo: (() => Pro
     await control.stop()
   })
   runModels(pool, store, () => coordinator.run(), stopping.signal).catch(fatal)
+  disputes.run(stopping.signal).catch(fatal)
+  const openers = [keys.user, keys.node, ...keys.validators].map(({ peer }) => peer)
+  const expiry = { state: () => ledger.state, ledger: writer, store, clock, openers }
+  endExpiredDisputes(expiry, DISPUTE_TIMES.expiryMs, stopping.signal).catch(fatal)
+  // Without them audits judge nobody, and the next start tries again: no reason to stop a node.
+  policies.publishBundled().catch((error: unknown) => log.warn('policies_not_entered', errorFields(error)))
   watchModels(config, entries, pool, { clock, log }, stopping.signal).catch(fatal)
   return control.address
 }
@@ -178,12 +199,15 @@ type Node = Base & {
   readonly writer: Ledger
   readonly taps: Taps
   readonly rejects: RejectCounts
+  readonly audits: RejectCounts
   readonly version: string
 }
 
+type Roles = { readonly coordinator: Coordinator; readonly disputes: DisputeDesk }
+
 /** Worker and edge everywhere, validator where the genesis says so. */
-function takeRoles(node: Node): Coordinator {
-  const { config, swarm, pool, writer, taps, rejects, log, keys, store, fatal, undo, signal } = node
+function takeRoles(node: Node): Roles {
+  const { config, swarm, pool, writer, taps, rejects, audits, log, keys, store, fatal, undo, signal } = node
   const { ledger, rosters, network } = swarm
   const workers = [keys.node, ...keys.validators].map(({ peer }) => peer)
   const preparations = new Preparations(pool, new Set(workers))
@@ -191,16 +215,20 @@ function takeRoles(node: Node): Coordinator {
   const common = {
     ...{ store, clock, random, preparations, runner: pool, rosters, state: () => ledger.state },
     facts: (digest: Digest) => pool.facts(digest),
+    compare: comparing(pool),
   }
   const join = (key: KeyPair): PeerTransport => {
     const transport = taps.transport(swarm.endpoint(key))
     undo.push(() => transport.close())
     new WorkerRole({ ...common, key, transport })
+    new RefereeRole({ ...common, key, transport })
     return transport
   }
   for (const key of keys.validators) new ValidatorRole({ ...common, key, transport: join(key) })
   const transport = join(keys.node)
-  if (network?.isValidator === true) new ValidatorRole({ ...common, key: keys.node, transport })
+  const validator =
+    network?.isValidator === true ? new ValidatorRole({ ...common, key: keys.node, transport }) : undefined
+  if (network !== undefined) new AuditorRole({ ...common, key: keys.node, transport })
   const misbehaved = (peer: string, reason: string): void => {
     rejects.count(reason)
     log.warn('peer_misbehaved', { peer, reason })
@@ -214,7 +242,10 @@ function takeRoles(node: Node): Coordinator {
       desk.serve()
       undo.push(certifySnapshots(network, { key: keys.node, transport, store, clock }, desk.report))
     }
-    const stopWatching = ledger.onApplied((applied) => desk.logged(applied))
+    const stopWatching = ledger.onApplied((applied) => {
+      desk.logged(applied)
+      validator?.logged(applied)
+    })
     undo.push(async () => stopWatching())
     const self = selfOf(node, network)
     swarm.membership = becomePresent(network, { ...node, key: keys.node, ledger: writer, self, ...watch })
@@ -224,11 +255,25 @@ function takeRoles(node: Node): Coordinator {
     {
       ...common,
       ...{ key: keys.node, transport, ledger: writer, fatal, misbehaved, ...watch },
+      audited: (count) => audits.count(count),
       ...{ engage: (digest) => pool.engage(digest), summon: (digest) => summon(pool, digest, signal) },
     },
   )
   undo.push(async () => coordinator.stop())
-  return coordinator
+  const disputes = new DisputeDesk(
+    { ...DISPUTE_TIMES, requestMs: NODE_LIMITS.requestMs, disputesFailed: config.disputeFailed },
+    { ...common, key: keys.node, transport, ledger: writer, fatal, ...watch, onDissent: tellDissent(log, misbehaved) },
+  )
+  return { coordinator, disputes }
+}
+
+/** Whoever does not stand by the root that it signed has voted without computing. */
+function tellDissent(log: Logger, misbehaved: (peer: string, reason: string) => void): (dissent: Dissent) => void {
+  return ({ dispute, referee, result }) => {
+    const position = result.found === 'position' ? result.position : -1
+    log.info('referee_outvoted', { dispute, peer: referee, found: result.found, position })
+    if (result.found === 'lie' && result.side === 'other') misbehaved(referee, 'margins_forged')
+  }
 }
 
 function selfOf({ config, pool, version }: Node, { isValidator, addresses, genesis }: Network): SelfDescription {

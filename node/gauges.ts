@@ -12,6 +12,7 @@ export type GaugePorts = {
   readonly coordinator: Pick<Coordinator, 'openCount'>
   readonly pool: ModelPool
   readonly rejects: RejectCounts
+  readonly audits: RejectCounts
   /** Undefined in a swarm of one machine. */
   readonly mesh: { load(): MeshLoad } | undefined
 }
@@ -33,7 +34,7 @@ export class RejectCounts {
   }
 }
 
-export function nodeGauges({ user, state, coordinator, pool, rejects, mesh }: GaugePorts): NodeGauges {
+export function nodeGauges({ user, state, coordinator, pool, rejects, audits, mesh }: GaugePorts): NodeGauges {
   return {
     openJobs: () => coordinator.openCount,
     jobOfNonce: (nonce) => state().nonces.get(nonceKey(user, nonce)),
@@ -43,6 +44,7 @@ export function nodeGauges({ user, state, coordinator, pool, rejects, mesh }: Ga
     }),
     engines: () => pool.readings(),
     rejects: () => rejects.all,
+    audits: () => audits.all,
     mesh: () => mesh?.load(),
   }
 }

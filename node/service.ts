@@ -16,6 +16,8 @@ import type { Refused } from '../core/log/refusal.ts'
 import { encodeRoster, type RosterSnapshot } from '../core/roster/roster.ts'
 import type { Coordinator } from './jobs/coordinator.ts'
 import { Custody } from './jobs/custody.ts'
+import type { DisputeDesk } from './jobs/disputes.ts'
+import { exportEvidence } from './jobs/evidence-export.ts'
 import { explanationOf, loggedExplanation } from './jobs/explain.ts'
 import type { NodeModel } from './jobs/model.ts'
 import type { ModelPool } from './jobs/pool/model-pool.ts'
@@ -44,9 +46,10 @@ import type {
   StatusView,
 } from './runtime/app.ts'
 import type { Membership, PeerSight, Rosters } from './runtime/mesh.ts'
+import type { Policies } from './runtime/policies.ts'
 import type { Clock, Ledger, Random, RegionLog, Store, TransferFilter, TransferRow } from './runtime/ports.ts'
 import type { Simulated, SimulationRequest, Simulator } from './runtime/simulation.ts'
-import { idleReason, modelState, ON_DEMAND, total } from './status-parts.ts'
+import { endedOf, idleReason, modelState, ON_DEMAND, total } from './status-parts.ts'
 import type { StateLedger } from './stores/ledger-core.ts'
 import { transferRows } from './stores/projection.ts'
 import type { LocalKeys } from './swarm/genesis.ts'
@@ -57,6 +60,8 @@ import { localPeers, logNote, meshView, swarmPeers } from './swarm/views.ts'
 export type ServicePorts = {
   readonly keys: LocalKeys
   readonly coordinator: Coordinator
+  readonly disputes: DisputeDesk
+  readonly policies: Policies
   /** Read for its state and audit. */
   readonly ledger: StateLedger
   /** Where entries go. */
@@ -231,7 +236,7 @@ export class NodeService implements App {
     const job = this.#ports.coordinator.job(id)
     if (job === undefined) return undefined
     const { modelDigest } = job.intent
-    return jobView(job, this.#nameOf(modelDigest))
+    return jobView(job, this.#nameOf(modelDigest), this.#ports.ledger.state.jobs.get(id)?.disputes)
   }
 
   jobs(limit: number, beforeMs?: number): readonly JobView[] {
@@ -270,6 +275,19 @@ export class NodeService implements App {
 
   receipt(id: JobId): Uint8Array | undefined {
     return this.#ports.store.receipt(id)
+  }
+
+  evidence(id: JobId, replica: number | undefined, withPrompt: boolean): Uint8Array {
+    const { coordinator, ledger, store } = this.#ports
+    return exportEvidence(coordinator.job(id), { store, state: ledger.state }, replica, withPrompt)
+  }
+
+  dispute(...dispute: Parameters<App['dispute']>): ReturnType<App['dispute']> {
+    return this.#ports.disputes.openAs(this.#ports.keys, ...dispute)
+  }
+
+  get policies(): Policies {
+    return this.#ports.policies
   }
 
   genesis(): Uint8Array {
@@ -369,14 +387,9 @@ export class NodeService implements App {
     return this.#ports.pool.members[0]?.state ?? 'failed'
   }
 
-  #lastHour(nowMs: number): { readonly settledLastHour: number; readonly refundedLastHour: number } {
+  #lastHour(nowMs: number): ReturnType<typeof endedOf> {
     const rows = this.#ports.store.listJobs(STATUS_JOB_COUNT).filter(({ createdMs }) => createdMs > nowMs - HOUR_MS)
-    const outcomes = rows.map(({ id }) => this.job(id)?.outcome)
-    const refunded = outcomes.filter((outcome) => outcome === 'refunded' || outcome === 'rejected')
-    return {
-      settledLastHour: outcomes.filter((outcome) => outcome !== undefined && outcome !== null).length - refunded.length,
-      refundedLastHour: refunded.length,
-    }
+    return endedOf(rows.map(({ id }) => this.job(id)?.outcome))
   }
 }
 

@@ -54,6 +54,8 @@ export type Settings = {
   readonly allowedOrigins: readonly string[]
   /** Demands a key on loopback too: then nobody on this machine goes around the limits of the keys. */
   readonly requireKey: boolean
+  /** The edge disputes what auditors have failed, so that its worker is slashed. */
+  readonly disputeFailed: boolean
   /** Jobs that may be open at once; the shares of the priorities are parts of it. */
   readonly openJobs: number
   /** Of one API key that has no bound of its own. */
@@ -180,6 +182,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     ...{ key: 'allow_origin', expected: 'origins such as https://app.example', fallback: [] },
     parse: listOf((text) => (URL.canParse(text) && new URL(text).origin === text ? text : undefined)),
   },
+  disputeFailed: { key: 'dispute_failed', expected: 'true or false', fallback: true, parse: yesOrNo },
   requireKey: { key: 'require_key', expected: 'true or false', fallback: false, parse: yesOrNo },
   openJobs: {
     ...{ key: 'open_jobs', expected: `1 to ${OPEN_JOBS_MAX}`, fallback: OPEN_JOBS_MAX },

@@ -1,7 +1,7 @@
 /** Parts of what `status` shows. */
 import type { AccountId } from '../core/ids.ts'
 import type { Member } from './jobs/pool/member.ts'
-import type { AccountView, ModelState, StatusView } from './runtime/app.ts'
+import type { AccountView, JobView, ModelState, StatusView } from './runtime/app.ts'
 
 /** A model that is not in memory is loaded for whoever asks. */
 export const ON_DEMAND: ReadonlySet<ModelState> = new Set(['absent', 'waiting', 'unloading'])
@@ -21,4 +21,13 @@ export function total(id: AccountId, accounts: readonly AccountView[]): AccountV
   const sum = (field: 'spendable' | 'held' | 'pending') =>
     accounts.reduce((amount, account) => amount + account[field], 0n)
   return { id, spendable: sum('spendable'), held: sum('held'), pending: sum('pending'), recent: [] }
+}
+
+/** @param outcomes  of jobs that have ended, and of those that have not */
+export function endedOf(
+  outcomes: readonly (JobView['outcome'] | undefined)[],
+): Pick<StatusView['jobs'], 'settledLastHour' | 'refundedLastHour'> {
+  const ended = outcomes.filter((outcome) => outcome !== undefined && outcome !== null)
+  const refunded = ended.filter((outcome) => outcome === 'refunded' || outcome === 'rejected')
+  return { settledLastHour: ended.length - refunded.length, refundedLastHour: refunded.length }
 }

@@ -82,6 +82,17 @@ export async function showJob(
   return 0
 }
 
+export type DisputeOptions = { readonly replica: string; readonly claim: string; readonly json?: boolean }
+
+/** Opens a dispute; its end comes with the log, and `job get` shows it. */
+export async function disputeJob(id: string, options: DisputeOptions, config: Config, io: Io): Promise<number> {
+  const body = { replica: Number(options.replica), claim: options.claim }
+  const path = `/api/v1/p2p/jobs/${jobIdIn(id)}/disputes`
+  const dispute = await withClient(config, (client) => client.json(path, { method: 'POST', body }))
+  io.out(options.json === true ? json(dispute) : disputesText([dispute]))
+  return 0
+}
+
 async function promptOf(words: readonly string[], io: Io): Promise<string> {
   const input = words.length === 0 || (words.length === 1 && words[0] === '-') ? await io.readInput() : words.join(' ')
   if (input === null || input === '')
@@ -238,5 +249,18 @@ export function jobText(job: unknown): string {
     textAt(replica, 'tokens'),
   ])
   const text = member(job, 'text')
-  return `${facts}${rows.length === 0 ? '' : `\n${columns([head, ...rows])}`}${typeof text === 'string' ? `\n${plainText(text)}\n` : ''}`
+  const disputes = listAt(job, 'disputes')
+  const contested = disputes.length === 0 ? '' : `\n${disputesText(disputes)}`
+  return `${facts}${rows.length === 0 ? '' : `\n${columns([head, ...rows])}`}${contested}${typeof text === 'string' ? `\n${plainText(text)}\n` : ''}`
+}
+
+function disputesText(disputes: readonly unknown[]): string {
+  const rows = disputes.map((dispute) => [
+    textAt(dispute, 'replica'),
+    textAt(dispute, 'claim'),
+    shortId(textAt(dispute, 'opener')),
+    textAt(dispute, 'bond'),
+    member(dispute, 'outcome') === null ? 'open' : textAt(dispute, 'outcome'),
+  ])
+  return columns([['DISPUTED', 'CLAIM', 'BY', 'BOND', 'OUTCOME'], ...rows])
 }

@@ -1,6 +1,8 @@
 /** A verified receipt as a person reads it, and the whole of it as JSON. */
+import type { LatencySummary } from '../../core/latency/summary.ts'
 import { formatAmount } from '../../core/ledger/amount.ts'
 import type { ReceiptFacts } from '../../core/receipt/verify.ts'
+import { METHOD } from '../../core/verification/finding.ts'
 import { columns, plainText, section, shortId } from './print.ts'
 
 export type PlainValue =
@@ -50,7 +52,7 @@ export function factsText(facts: ReceiptFacts): string {
     ['task', intent.task],
     ...workText(intent),
     ['draw', facts.assignment === undefined ? 'never assigned' : drawText(facts.assignment)],
-    ...(facts.delivery === undefined ? [] : streamText(facts.delivery)),
+    ...(facts.delivery === undefined || facts.latency === undefined ? [] : streamText(facts.delivery, facts.latency)),
   ])
   const output = facts.output === undefined ? '' : `\n${outputText(intent, facts.output)}\n`
   return `${head}${replicasText(facts)}${legsText(facts)}${output}`
@@ -81,21 +83,28 @@ function drawText({ ranked, epoch, overlapping, drawn }: NonNullable<ReceiptFact
   return `${told}${overlapping ? '; f=0, overlapping' : ''}`
 }
 
-function streamText({
-  ttftMs,
-  tokensPerSecondMilli,
-  segments,
-}: NonNullable<ReceiptFacts['delivery']>): readonly Fact[] {
-  const stream: Fact = [
-    'stream',
-    `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s, ${partsText(segments.length)}`,
-  ]
-  if (segments.length < 2) return [stream]
+function streamText(
+  { segments, ...own }: NonNullable<ReceiptFacts['delivery']>,
+  latency: NonNullable<ReceiptFacts['latency']>,
+): readonly Fact[] {
+  const { witnesses, isWitnessed } = latency
+  const counted = witnesses === 1 ? '1 witness' : `${witnesses} witnesses`
+  const stream: readonly Fact[] = isWitnessed
+    ? [
+        ['stream', `${speedText(latency)}, ${partsText(segments.length)}: the median of ${counted}, from the hold on`],
+        ['its edge', `${speedText(own)}, from its order to work on`],
+      ]
+    : [['stream', `${speedText(own)}, ${partsText(segments.length)}: the edge's word, ${counted}`]]
+  if (segments.length < 2) return stream
   const rows = segments.map(({ worker, tokenStart, tokenCount }, place): Fact => {
     const tokens = tokenCount === 0 ? 'nothing new' : `tokens ${tokenStart} to ${tokenStart + tokenCount - 1}`
     return [`segment ${place + 1}`, `${shortId(worker)}, ${tokens}`]
   })
-  return [stream, ...rows]
+  return [...stream, ...rows]
+}
+
+function speedText({ ttftMs, tokensPerSecondMilli }: Pick<LatencySummary, 'ttftMs' | 'tokensPerSecondMilli'>): string {
+  return `first token after ${ttftMs} ms, ${tokensPerSecondMilli / 1000} tokens/s`
 }
 
 function partsText(count: number): string {
@@ -111,13 +120,22 @@ function replicasText({ assignment, findings, settlement, intent }: ReceiptFacts
       String(replica),
       shortId(worker),
       finding?.verdict ?? '-',
+      methodsText(finding?.methods ?? 0),
       String(finding?.tokenCount ?? '-'),
       finding?.reason ?? '-',
       chosen,
     ]
   })
   const unit = intent.task === 'embedding' ? 'NUMBERS' : 'TOKENS'
-  return `\n${columns([['REPLICA', 'WORKER', 'VERDICT', unit, 'REASON', ''], ...rows])}`
+  return `\n${columns([['REPLICA', 'WORKER', 'VERDICT', 'BY', unit, 'REASON', ''], ...rows])}`
+}
+
+/** The strongest layer that a verdict rests on. */
+function methodsText(methods: number): string {
+  if ((methods & METHOD.dispute) !== 0) return 'dispute'
+  if ((methods & METHOD.prefill) !== 0) return 'audit'
+  if ((methods & (METHOD.exact | METHOD.semantic)) !== 0) return 'agreement'
+  return methods === 0 ? '-' : 'structure'
 }
 
 function legsText({ settlement }: ReceiptFacts): string {

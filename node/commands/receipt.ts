@@ -80,7 +80,7 @@ async function readReceipt(path: string, io: Io): Promise<Uint8Array | undefined
 }
 
 /** Swarm ids of the trust store and of every `--root`: an id, or a genesis file whose hash is the id. */
-async function trustedRoots(given: readonly string[], config: Config, io: Io): Promise<ReadonlySet<SwarmId>> {
+export async function trustedRoots(given: readonly string[], config: Config, io: Io): Promise<ReadonlySet<SwarmId>> {
   const roots = new Set(await storedRoots(config.paths.roots))
   for (const root of given) roots.add(parseSwarmId(root) ?? (await rootOfGenesis(resolve(io.cwd, root), root)))
   return roots

@@ -46,6 +46,7 @@ async function readingsOf({ app, node, limits, seats }: ControlContext): Promise
     streams: seats.taken,
     peerStates: app.peers().map(({ state }) => state),
     rejects: node.rejects(),
+    audits: node.audits(),
     mesh: node.mesh(),
   }
 }

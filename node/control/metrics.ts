@@ -20,6 +20,7 @@ export type Readings = {
   readonly streams: number
   readonly peerStates: readonly string[]
   readonly rejects: ReadonlyMap<string, number>
+  readonly audits: ReadonlyMap<string, number>
   readonly mesh: MeshLoad | undefined
   /** Micro-credits. */
   readonly accounts: readonly { readonly account: string; readonly state: string; readonly amount: bigint }[]
@@ -50,6 +51,9 @@ export class Metrics {
   readonly #tokens = this.#counter('cfab_tokens_total', 'Tokens of prompts (in) and of answers (out).', ['direction'])
   readonly #credits = this.#counter('cfab_job_credits_total', 'Credits of settled jobs, by where they went.', ['to'])
   readonly #rejects = this.#counter('cfab_rejects_total', 'Messages of peers that were refused.', ['reason'])
+  readonly #audits = this.#counter('cfab_audits_total', 'Auditors that were asked about outputs, by result.', [
+    'result',
+  ])
   readonly #links = this.#gauge('cfab_mesh_links', 'Sessions with other machines, by who dialled.', ['direction'])
   readonly #mesh = this.#gauge('cfab_mesh', 'What the work of other peers holds of this node now.', ['what'])
   readonly #openJobs = this.#gauge('cfab_jobs_open', 'Jobs that have not settled.')
@@ -113,6 +117,8 @@ export class Metrics {
     this.#build.set({ version: now.version, node: process.version }, 1)
     this.#rejects.reset()
     for (const [reason, count] of now.rejects) this.#rejects.inc({ reason }, count)
+    this.#audits.reset()
+    for (const [result, count] of now.audits) this.#audits.inc({ result }, count)
     this.#meshLoad(now.mesh)
     await this.#process.read()
     return this.#registry.metrics()

@@ -6,6 +6,7 @@ import { type Content, type Operation, ref } from './openapi-kit.ts'
 import { OPENAI_SCHEMAS } from './openapi-openai.ts'
 import { P2P_SCHEMAS } from './openapi-p2p.ts'
 import { SHARED_SCHEMAS } from './openapi-schemas.ts'
+import { VERIFICATION_SCHEMAS } from './openapi-verification.ts'
 import { OPERATIONS } from './operations.ts'
 
 type Members = Readonly<Record<string, unknown>>
@@ -41,6 +42,7 @@ export function openApiDocument(version: string): Members {
     components: {
       schemas: {
         ...SHARED_SCHEMAS,
+        ...VERIFICATION_SCHEMAS,
         ...OPENAI_SCHEMAS,
         ...P2P_SCHEMAS,
         ...CREDIT_SCHEMAS,

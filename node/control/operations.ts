@@ -2,16 +2,20 @@
 import type { Role } from '../runtime/access.ts'
 import { ADMIN_OPERATIONS } from './openapi-admin.ts'
 import { CREDIT_OPERATIONS } from './openapi-credits.ts'
+import { DISPUTE_OPERATIONS } from './openapi-disputes.ts'
 import { ENGINE_OPERATIONS } from './openapi-engines.ts'
 import type { Operation } from './openapi-kit.ts'
 import { OPENAI_OPERATIONS } from './openapi-openai.ts'
 import { P2P_OPERATIONS } from './openapi-p2p.ts'
 import { SWARM_OPERATIONS } from './openapi-swarm.ts'
+import { VERIFICATION_OPERATIONS } from './openapi-verification.ts'
 
 export const OPERATIONS: readonly Operation[] = [
   ...OPENAI_OPERATIONS,
   ...P2P_OPERATIONS,
+  ...DISPUTE_OPERATIONS,
   ...SWARM_OPERATIONS,
+  ...VERIFICATION_OPERATIONS,
   ...CREDIT_OPERATIONS,
   ...ENGINE_OPERATIONS,
   ...ADMIN_OPERATIONS,

@@ -64,7 +64,7 @@ export function jobIdOf(text: string): JobId {
   return id
 }
 
-function jobOf(context: ControlContext, text: string): JobView {
+export function jobOf(context: ControlContext, text: string): JobView {
   const id = jobIdOf(text)
   const job = context.app.job(id)
   if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN', { param: 'job_id' })

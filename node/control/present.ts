@@ -11,7 +11,9 @@ import type {
   Quote,
   StatusView,
 } from '../runtime/app.ts'
+import type { DisputeView } from '../runtime/disputes.ts'
 import type { TransferRow } from '../runtime/ports.ts'
+import type { ReportView } from '../runtime/reports.ts'
 import { base64Of } from './floats.ts'
 import { fabricMember, receiptUrl } from './outcome.ts'
 
@@ -89,8 +91,21 @@ export function jobJson(job: JobView): object {
     assurance: job.assurance,
     reason: job.reason,
     text: job.text,
+    reports: job.reports.map(reportJson),
+    disputes: job.disputes.map(disputeJson),
     receipt_url: receiptUrl(job.id),
   }
+}
+
+function reportJson({ replica, auditor, verdict, positions, meanMicro, worstMicro, replayMs }: ReportView): object {
+  return {
+    ...{ replica, auditor, verdict, positions },
+    ...{ mean_micro_nats: meanMicro, worst_micro_nats: worstMicro, replay_ms: replayMs },
+  }
+}
+
+export function disputeJson({ replica, claim, opener, openedMs, bond, outcome }: DisputeView): object {
+  return { replica, claim, opener, opened: isoTime(openedMs), bond: formatAmount(bond), outcome }
 }
 
 /** The data of one server-sent event; its name is the progress type. */

@@ -9,6 +9,7 @@ import { Budgets } from './budgets.ts'
 import type { CallerOptions } from './caller.ts'
 import { type ControlBounds, type ControlContext, type ControlPorts, Seats } from './context.ts'
 import { creditRoutes } from './credits.ts'
+import { disputeRoutes } from './disputes.ts'
 import { engineRoutes } from './engines.ts'
 import { type GuardOptions, isLoopback } from './guard.ts'
 import { healthRoutes } from './health.ts'
@@ -24,6 +25,7 @@ import { p2pRoutes } from './p2p.ts'
 import { badRequest, fabricErrorOf, problemOf } from './problem.ts'
 import { simulateRoutes } from './simulate.ts'
 import { swarmRoutes } from './swarm.ts'
+import { verificationRoutes } from './verification.ts'
 
 export type ControlOptions = GuardOptions &
   CallerOptions &
@@ -71,9 +73,11 @@ export async function startControl(options: ControlOptions, ports: ControlPorts)
   healthRoutes(server, context)
   openAiRoutes(server, context)
   p2pRoutes(server, context)
+  disputeRoutes(server, context)
   historyRoutes(server, context)
   simulateRoutes(server, context)
   swarmRoutes(server, context)
+  verificationRoutes(server, context)
   creditRoutes(server, context)
   engineRoutes(server, context)
   keyRoutes(server, context)

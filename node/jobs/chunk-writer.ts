@@ -33,6 +33,8 @@ export type ChunkWriterPorts = {
   /** 16 bytes, echoed until an acknowledgement brings a fresher one. */
   readonly nonce: Uint8Array
   readonly signal: AbortSignal
+  /** Gets every sealed header too; returns at once. */
+  readonly copy?: (envelope: Uint8Array) => void
 }
 
 /** A receiver that stops acknowledging stops the chain, not the worker's machine: after this the stream is given up. */
@@ -119,7 +121,9 @@ export class ChunkWriter {
     this.#chain = taken(extendChain(this.#chain, { value, signer: key.peer, body }))
     this.#chunked += tokenCount
     this.#openedNs = clock.monotonicNs()
-    await this.#stream.send(frame({ kind: 'chunk', envelope: encodeEnvelope(seal('chunk', swarmId, body, key)) }))
+    const envelope = encodeEnvelope(seal('chunk', swarmId, body, key))
+    this.#ports.copy?.(envelope)
+    await this.#stream.send(frame({ kind: 'chunk', envelope }))
   }
 
   async #ackOrGone(): Promise<void> {

@@ -10,6 +10,7 @@ import { isModelFor, type ModelFacts } from '../../core/job/judge.ts'
 import { spendable } from '../../core/ledger/account.ts'
 import { quote } from '../../core/ledger/pricing.ts'
 import type { Applied } from '../../core/log/apply.ts'
+import { holdBody } from '../../core/log/bodies.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
 import {
   type Intent,
@@ -26,6 +27,8 @@ import type { RosterSnapshot } from '../../core/roster/roster.ts'
 import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
 import type { Rosters } from '../runtime/mesh.ts'
 import type { Clock, Ledger, PeerTransport, Random, Store, StoreWrite } from '../runtime/ports.ts'
+import { type AuditCount, Audits } from './audits.ts'
+import type { Compare } from './closeness.ts'
 import { Execution } from './execution.ts'
 import { FeedShelf } from './feed-shelf.ts'
 import { rosterOfJob } from './job-roster.ts'
@@ -54,6 +57,10 @@ export type CoordinatorPorts = VoteWatch & {
   readonly fatal: (error: unknown) => void
   /** Reports what a peer did wrong: counted, never shown with the peer's own text. */
   readonly misbehaved: (peer: PeerId, reason: string) => void
+  /** Absent: answers are compared by their tokens. */
+  readonly compare?: Compare
+  /** Hears of each audit that came to an end, and how. */
+  readonly audited?: (count: AuditCount) => void
   /** Absent: every generation begins with its order. */
   readonly preparations?: Preparations
   /** Brings a model into memory; absent: the models of this node are always there. @throws FabricError as ModelRunner.use */
@@ -76,6 +83,7 @@ export class Coordinator {
   readonly #loop: JobLoop
   readonly #voting: Voting
   readonly #execution: Execution
+  readonly #audits: Audits
   readonly #settler: Settler
   /** Of jobs that may still need their model: they let go of it. */
   readonly #engaged = new Map<JobId, () => void>()
@@ -86,6 +94,7 @@ export class Coordinator {
     this.feeds = new FeedShelf(options.feedCountMax)
     this.#voting = new Voting({ requestMs: options.requestMs }, ports)
     this.#execution = new Execution({ requestMs: options.requestMs }, ports, this.feeds)
+    this.#audits = new Audits({ requestMs: options.requestMs }, ports)
     this.#settler = new Settler(ports)
     this.#loop = new JobLoop(options, {
       clock: ports.clock,
@@ -175,7 +184,8 @@ export class Coordinator {
         this.#ports.preparations?.begin({ jobId: id, user: signer, intent, payload: words.value, workers })
       }
       let job: AdmittedJob | undefined
-      const applied = await this.#ports.ledger.append('hold', envelope, (entry) => {
+      const hold = holdBody(this.#ports.key.peer, envelope)
+      const applied = await this.#ports.ledger.append('hold', hold, (entry) => {
         job = this.#admitted({ id, user: signer, intent, intentEnvelope: envelope }, entry, roster)
         this.#begin(job, words.value)
         return [jobRow(job), { table: 'payload', id, bytes: payload }]
@@ -244,7 +254,7 @@ export class Coordinator {
     const { state, rosters } = this.#ports
     const logged = state().jobs.get(wish.id)
     const root = logged === undefined ? state().rosterRoot : epochOfJob(state(), logged).rosterRoot
-    const hold = holdRecord(state(), applied)
+    const hold = holdRecord(state(), applied, this.#ports.key.peer)
     return admitJob({ ...wish, hold, state: state(), roster: rosters.of(root) ?? roster })
   }
 
@@ -273,6 +283,10 @@ export class Coordinator {
         return this.#execution.reveal(job, effect, signal)
       case 'vote-assignment':
         return this.#voting.assignment(job, signal)
+      case 'vote-commit-set':
+        return this.#voting.commitSet(job, signal)
+      case 'audit':
+        return this.#audits.collect(job, signal)
       case 'vote-findings':
         return this.#voting.findings(job, signal)
       case 'vote-settlement':
@@ -303,11 +317,12 @@ export function jobRow(job: Job): StoreWrite {
   return { table: 'job', id: job.id, phase: job.phase, createdMs: Number(job.hold.timeMs), bytes: encodeJob(job) }
 }
 
-function holdRecord(state: LogState, applied: Applied): HoldRecord {
+function holdRecord(state: LogState, applied: Applied, edge: PeerId): HoldRecord {
   const hold = applied.transfers.find((transfer) => transfer.op === 'hold')
   if (hold === undefined) throw new FabricError('CF_LEDGER_REFUSED', { reason: 'no_hold' })
   const { index, previous, timeMs } = applied.entry
   return {
+    edge,
     hash: applied.hash,
     index,
     previous,

@@ -7,6 +7,7 @@ import type { JobId, PeerId, SwarmId } from '../../core/ids.ts'
 import type { AssignedJob, Effect, ExecutingJob, Job, JobEvent } from '../../core/job/job.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
 import { executeCodec, offerCodec, revealRequestCodec, stopCodec } from '../../core/job/proposal.ts'
+import { revealRequestOf } from '../../core/job/proposing.ts'
 import { summarise } from '../../core/latency/summary.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { payloadCodec } from '../../core/log/intent.ts'
@@ -27,6 +28,7 @@ import { steer } from './frames.ts'
 import { prefixOf } from './prefix.ts'
 import { type ReadStream, readReplica, type TokenPart } from './reader.ts'
 import { taken } from './taken.ts'
+import { withTimelines } from './timelines.ts'
 
 /** As long as so many requests the opening of a stream may take: an order may be large. */
 const OPEN_REQUESTS = 2
@@ -34,11 +36,13 @@ const OPEN_REQUESTS = 2
 type ExecuteEffect = Effect & { readonly type: 'execute' }
 type RevealEffect = Effect & { readonly type: 'reveal' }
 
+type Tell = (event: JobEvent) => void
+
 type Early = {
   readonly recall: AbortController
   /** What the machine could not note yet. */
   readonly told: readonly JobEvent[]
-  tell: (event: JobEvent) => void
+  tell: Tell
   performed: Promise<Performed> | undefined
 }
 
@@ -152,12 +156,7 @@ export class Execution {
     }
   }
 
-  async execute(
-    job: Job,
-    effect: ExecuteEffect,
-    signal: AbortSignal,
-    tell: (event: JobEvent) => void,
-  ): Promise<Performed> {
+  async execute(job: Job, effect: ExecuteEffect, signal: AbortSignal, tell: Tell): Promise<Performed> {
     if (job.phase !== 'executing') return { events: [], journaled: false }
     const key = `${job.id}/${effect.replica}`
     const early = this.#ahead.get(key)
@@ -177,7 +176,7 @@ export class Execution {
     job: AssignedJob | ExecutingJob,
     effect: ExecuteEffect,
     signal: AbortSignal,
-    tell: (event: JobEvent) => void,
+    tell: Tell,
   ): Promise<Performed> {
     const { store, random, clock, key, state } = this.#ports
     const { replica, worker } = effect
@@ -204,6 +203,7 @@ export class Execution {
       const read = await readReplica(stream, start, ports, (part) => this.#tokens(job, effect, part, tell))
       stream.end()
       const delivered = this.#delivered(job, effect, read)
+      this.#witnessed(delivered, effect, tell)
       if (job.intent.task !== 'embedding') this.#show(job.id, replica, outputName(read.ids, read.text))
       return {
         events: [...delivered, { type: 'committed', replica, commitment: read.commitment }],
@@ -234,7 +234,7 @@ export class Execution {
   }
 
   /** Asked before there was a stream, or before a restart. */
-  #obeyStop(job: AssignedJob | ExecutingJob, tell: (event: JobEvent) => void): void {
+  #obeyStop(job: AssignedJob | ExecutingJob, tell: Tell): void {
     const isNoted = job.phase === 'executing' && job.stop.length > 0
     if (isNoted || this.#halted.has(job.id)) this.halt(job.id)
     else if (this.#stopped.has(job.id)) tell({ type: 'stopped', stop: this.stop(job.id, job.attempt) })
@@ -244,15 +244,7 @@ export class Execution {
     const replica = 'replicas' in job ? job.replicas[effect.replica] : undefined
     if (job.phase !== 'committed' || replica?.state !== 'committed') return { events: [], journaled: false }
     const { transport, state } = this.#ports
-    const commitments = job.replicas.map((other) =>
-      other.state === 'committed' || other.state === 'revealed' ? other.commitment : new Uint8Array(),
-    )
-    const body = revealRequestCodec.encode({
-      jobId: job.id,
-      attempt: job.attempt,
-      replica: effect.replica,
-      commitments,
-    })
+    const body = revealRequestCodec.encode(revealRequestOf(job, effect.replica))
     try {
       const reveal = await transport.request(effect.worker, 'job/reveal', body, {
         deadlineMs: this.#options.requestMs,
@@ -269,7 +261,7 @@ export class Execution {
   }
 
   /** The first replica that speaks is the one that the client hears; with `before` nobody is heard until the verdict. */
-  #tokens(job: Job, { replica, worker }: ExecuteEffect, part: TokenPart, tell: (event: JobEvent) => void): void {
+  #tokens(job: Job, { replica, worker }: ExecuteEffect, part: TokenPart, tell: Tell): void {
     const isHeard = this.#feeds.tokens(job, replica, worker, part, this.#ports.clock.nowMs())
     if (isHeard) tell({ type: 'streaming', replica })
   }
@@ -317,6 +309,15 @@ export class Execution {
       witnesses: [],
     })
     return [{ type: 'delivered', delivery: encodeEnvelope(seal('delivery', swarmId, body, key)) }]
+  }
+
+  /** Nobody waits for what the witnesses say: it is added to the delivery when it comes. */
+  #witnessed([first]: readonly JobEvent[], { replica, worker }: ExecuteEffect, tell: Tell): void {
+    if (first?.type !== 'delivered') return
+    const { key, transport, state, fatal } = this.#ports
+    withTimelines({ key, transport, state: state() }, first.delivery, replica, worker)
+      .then((delivery) => (delivery === undefined ? undefined : tell({ type: 'delivered', delivery })))
+      .catch(fatal)
   }
 
   #assignmentHash(job: Job, swarmId: SwarmId) {

@@ -208,6 +208,11 @@ function detailOf(job: Job): string {
       return counted(job.replicas.filter(({ state }) => state === 'committed').length, 'commitment')
     case 'revealed':
       return counted(job.replicas.filter(({ state }) => state === 'revealed').length, 'output')
+    case 'audited':
+      return counted(
+        job.audits.reduce((sum, { reports }) => sum + reports.length, 0),
+        'report',
+      )
     case 'verified':
       return `${counted(job.findings.length, 'finding')} certified`
     case 'failed':

@@ -5,7 +5,17 @@ import { FabricError } from '../../core/errors.ts'
 import { rememberWithin } from '../../core/identity/bounded-cache.ts'
 import type { ModelFacts } from '../../core/job/judge.ts'
 import type { Task } from '../../core/log/intent.ts'
-import type { Backend, Embedded, GenerateRequest, LoadedModel, LoadRequest, TokenBatch } from '../../models/backend.ts'
+import type {
+  AuditPosition,
+  AuditRequest,
+  Backend,
+  DetokenizeRequest,
+  Embedded,
+  GenerateRequest,
+  LoadedModel,
+  LoadRequest,
+  TokenBatch,
+} from '../../models/backend.ts'
 import type { CatalogueEntry } from '../../models/catalogue.ts'
 import { idsIn, renderedMessages, renderOptions, type Words } from './words.ts'
 
@@ -128,5 +138,20 @@ export class NodeModel {
     } finally {
       this.#running -= 1
     }
+  }
+
+  /** What the model itself says of an output, a position for each id. @throws FabricError as Backend.audit */
+  async audit(request: AuditRequest, signal: AbortSignal): Promise<readonly AuditPosition[]> {
+    this.#running += 1
+    try {
+      return await this.#backend.audit(request, signal)
+    } finally {
+      this.#running -= 1
+    }
+  }
+
+  /** The text of an output as its generation gave it out. @throws FabricError as Backend.detokenize */
+  detokenize(request: DetokenizeRequest): Promise<string> {
+    return this.#backend.detokenize(request)
   }
 }

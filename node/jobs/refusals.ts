@@ -16,6 +16,12 @@ const CODES: Partial<Record<RefusalReason, ErrorCode>> = {
   account_unknown: 'CF_LEDGER_ACCOUNT_UNKNOWN',
   amount_out_of_range: 'CF_LEDGER_AMOUNT_INVALID',
   authority_missing: 'CF_CONTROL_UNAUTHORIZED',
+  dispute_window_closed: 'CF_JOB_DISPUTE_CLOSED',
+  dispute_unfounded: 'CF_JOB_DISPUTE_REFUSED',
+  dispute_open: 'CF_JOB_DISPUTE_REFUSED',
+  dispute_decided: 'CF_JOB_DISPUTE_REFUSED',
+  dispute_count: 'CF_JOB_DISPUTE_REFUSED',
+  dispute_repeated: 'CF_JOB_DISPUTE_REFUSED',
 }
 
 export function refusalError(refused: Refused): FabricError {

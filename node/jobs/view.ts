@@ -5,12 +5,19 @@ import { findingsBodies } from '../../core/job/choice.ts'
 import type { Job, Replica } from '../../core/job/job.ts'
 import { outputOf } from '../../core/job/receipting.ts'
 import { isVerifiable } from '../../core/log/intent.ts'
+import type { LoggedDispute } from '../../core/log/state.ts'
+import { auditCodec } from '../../core/verification/audit.ts'
 import { commitmentCodec, revealCodec } from '../../core/verification/commitment.ts'
 import type { JobView } from '../runtime/app.ts'
+import type { DisputeView } from '../runtime/disputes.ts'
+import type { ReportView } from '../runtime/reports.ts'
 import { outcomeOf } from './feed-shelf.ts'
 
-/** @param model  catalogue id */
-export function jobView(job: Job, model: string): JobView {
+/**
+ * @param model     catalogue id
+ * @param disputes  as the log has them
+ */
+export function jobView(job: Job, model: string, disputes: readonly LoggedDispute[] = []): JobView {
   const findings = 'findings' in job ? findingsBodies(job.findings) : []
   const replicas = 'replicas' in job ? job.replicas : []
   const outcome = job.phase === 'settled' ? outcomeOf(job) : undefined
@@ -37,7 +44,26 @@ export function jobView(job: Job, model: string): JobView {
     assurance: outcome?.assurance ?? null,
     reason: outcome?.reason ?? (job.phase === 'failed' ? job.reason : null),
     text: job.phase === 'settled' && job.intent.task !== 'embedding' ? textOf(outputOf(job)) : null,
+    reports: reportsOf(job),
+    disputes: disputes.map(disputeView),
   }
+}
+
+function reportsOf(job: Job): readonly ReportView[] {
+  const audits = 'audits' in job ? job.audits : []
+  return audits.flatMap(({ reports }) =>
+    reports.flatMap((report) => {
+      const opened = openAs(auditCodec, report, job.swarmId as SwarmId)
+      if (opened.action !== 'accept') return []
+      const { signer: auditor, value } = opened.value
+      const { replica, verdict, positions, meanMicro, worstMicro, replayMs } = value
+      return [{ replica, auditor, verdict, positions, meanMicro, worstMicro, replayMs }]
+    }),
+  )
+}
+
+export function disputeView({ replica, claim, opener, openedMs, bond, outcome }: LoggedDispute): DisputeView {
+  return { replica, claim, opener, openedMs: Number(openedMs), bond, outcome }
 }
 
 function tokenCountOf(replica: Replica, swarmId: SwarmId): number | null {

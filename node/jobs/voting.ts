@@ -1,14 +1,22 @@
 /** Everything a coordinator asks of validators. */
 
 import type { PeerId } from '../../core/ids.ts'
-import type { Job, Replica } from '../../core/job/job.ts'
+import type { Job } from '../../core/job/job.ts'
 import { judgeFindings, judgeSettlement } from '../../core/job/judge.ts'
-import { assignmentProposalCodec, findingProposalCodec, settlementProposalCodec } from '../../core/job/proposal.ts'
+import { judgeCommitSet } from '../../core/job/judge-commits.ts'
+import {
+  assignmentProposalCodec,
+  commitSetProposalCodec,
+  findingProposalCodec,
+  settlementProposalCodec,
+} from '../../core/job/proposal.ts'
+import { commitSetProposalOf, findingProposalOf, revealOf } from '../../core/job/proposing.ts'
 import { CHOSEN_NONE, REASON_PAID } from '../../core/ledger/settlement.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf, statementOf } from '../../core/log/authority.ts'
 import type { Topic } from '../../core/quorum/vote.ts'
 import type { Performed } from '../runtime/loop.ts'
+import { closenessOf } from './closeness.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
 import { rosterOfJob } from './job-roster.ts'
 import { taken } from './taken.ts'
@@ -39,17 +47,24 @@ export class Voting {
     return { events: [{ type: 'assignment-certified', certificate: won[0].certificate }], journaled: false }
   }
 
+  /** Before anything is revealed: from the signatures under these commitments the audits are drawn. */
+  async commitSet(job: Job, signal: AbortSignal): Promise<Performed> {
+    const proposal = commitSetProposalOf(job)
+    if (proposal === undefined) return NOTHING
+    const topic = taken(judgeCommitSet(this.#ports.state(), proposal))
+    const body = commitSetProposalCodec.encode(proposal)
+    const won = await this.#collect('vote/commit-set', body, [{ topic, excluded: [] }], signal)
+    if (won?.[0] === undefined || won[0].digest !== topic.digest) return 'retry'
+    return { events: [{ type: 'commit-set-certified', certificate: won[0].certificate }], journaled: false }
+  }
+
   /** The coordinator judges too, so that it knows the bodies behind the digests that the validators sign. */
   async findings(job: Job, signal: AbortSignal): Promise<Performed> {
     if (job.phase !== 'revealed' && job.phase !== 'audited') return NOTHING
     const state = this.#ports.state()
-    const proposal = {
-      assignment: job.assignment,
-      commitments: job.replicas.map(commitmentOf),
-      reveals: job.replicas.map(revealOf),
-      stop: job.stop,
-    }
-    const judged = taken(judgeFindings(await this.#bench(job, signal), proposal))
+    const proposal = findingProposalOf(job)
+    const bench = await this.#bench(job, signal)
+    const judged = taken(judgeFindings(bench, proposal))
     const topics = judged.map(({ statement, worker }) => ({ topic: statement, excluded: abstainersOf(state, worker) }))
     const won = await this.#collect('vote/findings', findingProposalCodec.encode(proposal), topics, signal)
     if (won === undefined || won.some(({ digest }, index) => digest !== judged[index]?.statement.digest)) return 'retry'
@@ -57,7 +72,9 @@ export class Voting {
       body,
       certificate: won[index]?.certificate ?? { bitmap: 0, signatures: new Uint8Array() },
     }))
-    return { events: [{ type: 'found', findings }], journaled: false }
+    const closeness = await closenessOf(job, bench.roster, this.#ports.compare, signal)
+    const found = closeness === undefined ? { findings } : { findings, closeness }
+    return { events: [{ type: 'found', ...found }], journaled: false }
   }
 
   async settlement(job: Job, signal: AbortSignal): Promise<Performed> {
@@ -70,6 +87,7 @@ export class Voting {
       reason: refundReason(job, chosen),
       chosen: chosen ?? CHOSEN_NONE,
       reveals: job.intent.verify === 'before' ? job.replicas.map(revealOf) : [],
+      cosines: 'closeness' in job ? (job.closeness?.cosines ?? []) : [],
     } as const
     const { statement, body } = taken(judgeSettlement(await this.#bench(job, signal), proposal))
     const won = await this.#collect(
@@ -115,12 +133,4 @@ export class Voting {
 export function refundReason(job: Job, chosen: number | null): string {
   if (chosen !== null) return REASON_PAID
   return job.phase === 'failed' ? job.reason : 'output_rejected'
-}
-
-function commitmentOf(replica: Replica): Uint8Array {
-  return 'commitment' in replica ? replica.commitment : new Uint8Array()
-}
-
-function revealOf(replica: Replica): Uint8Array {
-  return replica.state === 'revealed' ? replica.reveal : new Uint8Array()
 }

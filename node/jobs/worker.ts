@@ -4,20 +4,31 @@ import { FabricError } from '../../core/errors.ts'
 import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { Digest, JobId, PeerId, UserId } from '../../core/ids.ts'
-import { type Execute, executeCodec, offerCodec, revealRequestCodec, steerFrameCodec } from '../../core/job/proposal.ts'
+import { checkWitness } from '../../core/job/judge-audits.ts'
+import {
+  type Execute,
+  executeCodec,
+  offerCodec,
+  type RevealRequest,
+  revealRequestCodec,
+  steerFrameCodec,
+} from '../../core/job/proposal.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { mayWork } from '../../core/log/draw.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
 import {
   type Intent,
   intentCodec,
+  isAuditable,
   isPayloadOf,
   jobIdOf,
   type Payload,
   payloadCodec,
   payloadCommitment,
 } from '../../core/log/intent.ts'
+import { intentOf } from '../../core/log/settling.ts'
 import type { LoggedJob, LogState } from '../../core/log/state.ts'
+import { witnessesFor } from '../../core/log/witnesses.ts'
 import { checkCertificate } from '../../core/quorum/certificate.ts'
 import { accept, reject, type Validation } from '../../core/validation.ts'
 import type { Rosters } from '../runtime/mesh.ts'
@@ -26,7 +37,8 @@ import { ChunkWriter } from './chunk-writer.ts'
 import { type Claim, claimOf, claimSubject, decodeClaim, encodeClaim } from './claim.ts'
 import { compute, type RunSignals } from './compute.ts'
 import { frame } from './frames.ts'
-import { whenLogged } from './lag.ts'
+import { HeaderCopies } from './header-copies.ts'
+import { jobOfEdge } from './its-edge.ts'
 import type { NodeModel } from './model.ts'
 import type { Preparations } from './prepare.ts'
 import type { ModelRunner } from './runner.ts'
@@ -69,20 +81,19 @@ export class WorkerRole {
     ports.transport.onStream('job/execute', async (from, body, stream, signal) =>
       this.#execute(from, body, stream, signal),
     )
-    ports.transport.onMessage('job/reveal', async (_from, body) => this.#reveal(body))
+    ports.transport.onMessage('job/reveal', async (from, body, signal) => this.#reveal(from, body, signal))
   }
 
   /** A signed `accept` or `busy`: part of the assignment, so that skipping a better-ranked peer can be justified to anyone. */
   async #offer(from: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const { key, state, clock } = this.#ports
     const offer = taken(offerCodec.decode(body))
-    const { swarmId, jobs } = state()
+    const { swarmId } = state()
     const intent = taken(openAs(intentCodec, offer.intent, swarmId))
     const jobId = jobIdOf(swarmId, intent.body)
-    await whenLogged(() => jobs.get(jobId) !== undefined, clock, signal)
-    const job = jobs.get(jobId)
-    const isLate = job?.phase === 'settled' || (job?.phase === 'assigned' && offer.attempt <= job.attempt)
-    if (job === undefined || isLate) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
+    const job = await jobOfEdge(state, jobId, from, clock, signal)
+    const isLate = job.phase === 'settled' || (job.phase === 'assigned' && offer.attempt <= job.attempt)
+    if (isLate) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
     // Before the job is given up its own edge may do it.
     const isLast = offer.attempt + 1 >= state().genesis.policy.attemptsMax
     const isLeft = from === key.peer && !isLast && this.#leavesOwn(job, intent.value.replicas)
@@ -112,9 +123,12 @@ export class WorkerRole {
 
   async #execute(from: PeerId, body: Uint8Array, stream: PeerStream, signal: AbortSignal): Promise<void> {
     const order = taken(this.#open(taken(executeCodec.decode(body))))
+    const { clock, state } = this.#ports
+    const job = await jobOfEdge(state, order.jobId, from, clock, signal)
     const earlier = this.#ports.store.work(this.#ports.key.peer, claimSubject(order))
     const stop = new AbortController()
-    const writer = new ChunkWriter({ ...this.#chunkPorts(from, order), signal }, stream)
+    const copies = this.#copiesOf(job, order)
+    const writer = new ChunkWriter({ ...this.#chunkPorts(from, order), signal, copy: copies.send }, stream)
     const steering = this.#steer(stream, writer, stop)
     try {
       const claim =
@@ -126,6 +140,7 @@ export class WorkerRole {
       if (!(error instanceof FabricError)) throw error
       await stream.send(frame({ kind: 'failed', text: error.code }))
     }
+    copies.close()
     stream.end()
     await steering
   }
@@ -169,9 +184,12 @@ export class WorkerRole {
     return claim
   }
 
-  async #reveal(body: Uint8Array): Promise<Uint8Array> {
+  /** Only to the job's edge: the first to see what another replica said could say the same. */
+  async #reveal(from: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const request = taken(revealRequestCodec.decode(body))
-    const { key, store } = this.#ports
+    const { key, store, state, clock } = this.#ports
+    const job = await jobOfEdge(state, request.jobId as JobId, from, clock, signal)
+    this.#checkWitness(job, request)
     const earlier = store.work(key.peer, claimSubject(request))
     if (earlier === undefined) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
     const claim = decodeClaim(earlier)
@@ -180,6 +198,13 @@ export class WorkerRole {
       throw new FabricError('CF_MESH_REFUSED', { reason: 'commitment_mismatch' })
     }
     return claim.reveal
+  }
+
+  /** @throws FabricError CF_MESH_REFUSED while somebody may still commit to what this node is about to show */
+  #checkWitness(job: LoggedJob, { attempt, commitments, bitmap, signatures }: RevealRequest): void {
+    const state = this.#ports.state()
+    if (state.genesis.local || !isAuditable(intentOf(job))) return
+    taken(checkWitness(state, { job, attempt, commitments, certificate: { bitmap, signatures } }))
   }
 
   /** The certificate is the order: without Q validators behind it nobody works, and nobody works on other words than the committed ones. */
@@ -226,6 +251,13 @@ export class WorkerRole {
       nonce: execute.nonce,
       prefix: { ids: [...prefixIds], text: execute.prefixText },
     })
+  }
+
+  #copiesOf({ edge, holdHash }: LoggedJob, { jobId, assignment, replica, intent }: Order): HeaderCopies {
+    const { key, transport, state } = this.#ports
+    const about = { holdHash, attempt: assignment.attempt, replica, worker: key.peer, edge }
+    const witnesses = intent.task === 'embedding' ? [] : witnessesFor(state(), about)
+    return new HeaderCopies(transport, witnesses, { jobId, attempt: assignment.attempt, replica })
   }
 
   #chunkPorts(receiver: PeerId, order: Order) {

@@ -106,6 +106,8 @@ export interface NodeGauges {
   engines(): Promise<readonly EngineReading[]>
   /** Messages of peers that were refused, by reason: a short list that the code knows. */
   rejects(): ReadonlyMap<string, number>
+  /** Auditors that this edge asked, by what came of it. */
+  audits(): ReadonlyMap<string, number>
   /** Undefined where there is no other machine. */
   mesh(): MeshLoad | undefined
 }

@@ -1,7 +1,11 @@
 /** What the control plane (HTTP, CLI) may ask of the node: the daemon implements it, tests fake it. Amounts are bigint micro-credits. */
 import type { AccountId, JobId, PeerId, SwarmId, UserId } from '../../core/ids.ts'
+import type { DisputeClaim } from '../../core/verification/dispute.ts'
 import type { ChatMessage, Driver, ThinkFormat, TokenDetail, ToolFormat, ToolSpec } from '../../models/backend.ts'
+import type { DisputeView } from './disputes.ts'
+import type { Policies } from './policies.ts'
 import type { TransferFilter, TransferRow } from './ports.ts'
+import type { ReportView } from './reports.ts'
 import type { Simulator } from './simulation.ts'
 
 /** Whether a chat may call one of its tools, must call at least one, or must call this one. */
@@ -131,6 +135,10 @@ export type JobView = {
   readonly assurance: string | null
   readonly reason: string | null
   readonly text: string | null
+  /** Of the auditors that its edge heard, by replica and rank. */
+  readonly reports: readonly ReportView[]
+  /** In the order in which they were opened. */
+  readonly disputes: readonly DisputeView[]
 }
 
 /** A quorum's word in the log: who signed it, and which entry carries it. */
@@ -372,6 +380,14 @@ export interface App extends Simulator {
   cancel(id: JobId): void
   /** The sealed receipt file, output included; undefined while the job runs or when it is unknown. */
   receipt(id: JobId): Uint8Array | undefined
+  /** The evidence file about a replica; absent: the first that is accused. @throws FabricError as `exportEvidence` */
+  evidence(id: JobId, replica: number | undefined, withPrompt: boolean): Uint8Array
+  /**
+   * Disputes a finding with the key of this node that has a part in the job: its user's, a worker's or its edge's.
+   * @throws FabricError CF_JOB_UNKNOWN, CF_JOB_NOT_SETTLED, CF_JOB_DISPUTE_CLOSED, CF_JOB_DISPUTE_REFUSED, CF_LEDGER_INSUFFICIENT_CREDIT
+   */
+  dispute(id: JobId, replica: number, claim: DisputeClaim): Promise<DisputeView>
+  readonly policies: Policies
   genesis(): Uint8Array
   account(id: AccountId): AccountView
   transfers(filter: TransferFilter): readonly TransferRow[]

@@ -121,7 +121,7 @@ export type LedgerRows = {
     readonly bytes: Uint8Array
   }[]
   readonly keyed: readonly {
-    readonly table: 'nonce' | 'idempotency' | 'invite' | 'evidence' | 'peer' | 'epoch'
+    readonly table: 'nonce' | 'idempotency' | 'invite' | 'evidence' | 'peer' | 'epoch' | 'policy'
     readonly key: string
     readonly value: Uint8Array
   }[]
@@ -171,6 +171,8 @@ export interface Store {
     beforeMs?: number,
   ): readonly { readonly id: JobId; readonly phase: string; readonly createdMs: number; readonly bytes: Uint8Array }[]
   payload(id: JobId): Uint8Array | undefined
+  /** Settled jobs whose payload is still kept, oldest first. */
+  keptPayloads(limit: number): readonly JobId[]
   /** The sealed receipt file, output included. */
   receipt(id: JobId): Uint8Array | undefined
   vote(voter: PeerId, subject: string): Uint8Array | undefined

@@ -17,7 +17,8 @@ export class WorkChecker {
   }
 
   stepped(before: Job, after: Job): void {
-    if (PHASES.indexOf(after.phase) < PHASES.indexOf(before.phase))
+    // Another attempt begins at the top.
+    if (after.attempt === before.attempt && PHASES.indexOf(after.phase) < PHASES.indexOf(before.phase))
       this.#violations.found('phases-go-down', `${before.phase} became ${after.phase}`)
   }
 

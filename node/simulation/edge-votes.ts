@@ -1,7 +1,9 @@
 /** What the edge asks of validators: it shows all of them a proposal and counts their votes until a quorum agrees. */
 import type { PeerId } from '../../core/ids.ts'
-import type { Effect, Job, JobEvent, Replica } from '../../core/job/job.ts'
+import type { Effect, Job, JobEvent } from '../../core/job/job.ts'
 import { judgeSettlement } from '../../core/job/judge.ts'
+import { judgeCommitSet } from '../../core/job/judge-commits.ts'
+import { commitSetProposalOf, findingProposalOf, revealOf } from '../../core/job/proposing.ts'
 import { CHOSEN_NONE } from '../../core/ledger/settlement.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf, statementOf } from '../../core/log/authority.ts'
@@ -15,12 +17,17 @@ import type { Proposal } from './validator-peer.ts'
 import { benchOf, type World } from './world.ts'
 
 type Wanted = { readonly statement: Statement; readonly excluded: readonly PeerId[] }
-type VoteEffect = Extract<Effect, { readonly type: 'vote-assignment' | 'vote-findings' | 'vote-settlement' }>
+type VoteEffect = Extract<
+  Effect,
+  { readonly type: 'vote-assignment' | 'vote-commit-set' | 'vote-findings' | 'vote-settlement' }
+>
 
 export function performVoting(world: World, peers: Peers, job: Job, effect: VoteEffect, done: Done) {
   switch (effect.type) {
     case 'vote-assignment':
       return voteAssignment(world, peers, job, done)
+    case 'vote-commit-set':
+      return voteCommitSet(world, peers, job, done)
     case 'vote-findings':
       return voteFindings(world, peers, job, done)
     case 'vote-settlement':
@@ -40,15 +47,21 @@ function voteAssignment(world: World, peers: Peers, job: Job, done: Done) {
   )
 }
 
+function voteCommitSet(world: World, peers: Peers, job: Job, done: Done) {
+  const body = commitSetProposalOf(job)
+  if (body === undefined) return done([])
+  const judged = judgeCommitSet(world.log.state, body)
+  if (judged.action !== 'accept') return done('retry')
+  const wanted = [{ statement: judged.value, excluded: [] }]
+  collect(world, peers, { type: 'commit-set', body }, wanted, ([certificate]) =>
+    done(certificate === undefined ? 'retry' : [{ type: 'commit-set-certified', certificate }]),
+  )
+}
+
 /** The edge judges too, so that it knows the bodies behind the digests that the validators sign. */
 function voteFindings(world: World, peers: Peers, job: Job, done: Done) {
   if (job.phase !== 'revealed' && job.phase !== 'audited') return done([])
-  const body = {
-    assignment: job.assignment,
-    commitments: job.replicas.map(commitmentOf),
-    reveals: job.replicas.map(revealOf),
-    stop: job.stop,
-  }
+  const body = findingProposalOf(job)
   const judged = world.rules.judgeFindings(benchOf(world, undefined), body)
   if (judged.action !== 'accept') return done('retry')
   const wanted = judged.value.map(({ statement, worker }) => {
@@ -74,6 +87,7 @@ function voteSettlement(world: World, peers: Peers, job: Job, done: Done) {
     reason: refundReason(job, chosen),
     chosen: chosen ?? CHOSEN_NONE,
     reveals: job.intent.verify === 'before' ? job.replicas.map(revealOf) : [],
+    cosines: [],
   } as const
   const judged = judgeSettlement(benchOf(world, undefined), body)
   if (judged.action !== 'accept') return done('retry')
@@ -145,12 +159,4 @@ function certificatesOf(
     certificates.push(won.certificate)
   }
   return certificates
-}
-
-function commitmentOf(replica: Replica): Uint8Array {
-  return 'commitment' in replica ? replica.commitment : new Uint8Array()
-}
-
-function revealOf(replica: Replica): Uint8Array {
-  return replica.state === 'revealed' ? replica.reveal : new Uint8Array()
 }

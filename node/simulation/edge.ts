@@ -8,6 +8,7 @@ import { type Effect, effectKey, type Job, type JobEvent } from '../../core/job/
 import { assignmentOf, step } from '../../core/job/machine.ts'
 import { owed } from '../../core/job/owed.ts'
 import type { Applied, Refused } from '../../core/log/apply.ts'
+import { holdBody } from '../../core/log/bodies.ts'
 import { performLogging, propose } from './edge-log.ts'
 import { performVoting } from './edge-votes.ts'
 import { performWork } from './edge-work.ts'
@@ -44,7 +45,7 @@ export class Edge {
 
   /** A user's intent arrives; its hold is proposed until the log has answered. */
   submit(wish: Wish): void {
-    propose(this.#world, `hold/${wish.id}`, 'hold', wish.envelope, (result) => {
+    propose(this.#world, `hold/${wish.id}`, 'hold', holdBody(this.#world.swarm.edge.peer, wish.envelope), (result) => {
       if (result === undefined) this.#world.scheduler.after(RETRY_MS, () => this.submit(wish))
       else this.#held(wish, result)
     })
@@ -62,7 +63,7 @@ export class Edge {
     const { index, previous, timeMs } = entry
     const deadlineMs = timeMs + BigInt(swarm.genesis.policy.jobMs)
     const amount = transfers.find(({ op }) => op === 'hold')?.amount ?? 0n
-    const hold = { hash, index, previous, timeMs, deadlineMs, amount }
+    const hold = { edge: swarm.edge.peer, hash, index, previous, timeMs, deadlineMs, amount }
     const job = admitJob({ id, user, intent, intentEnvelope: envelope, hold, state: log.state, roster: swarm.roster })
     recorder.admitted(job)
     this.#entries.set(id, { job, running: new Map() })
@@ -154,7 +155,11 @@ function performEffect(
     case 'execute':
     case 'reveal':
       return performWork(world, peers, job, effect, tell, done)
+    case 'audit':
+      // The genesis of a simulated swarm switches audits off: what they would find is the market's simulation to say.
+      return done([{ type: 'audited', audits: [] }])
     case 'vote-assignment':
+    case 'vote-commit-set':
     case 'vote-findings':
     case 'vote-settlement':
       return performVoting(world, peers, job, effect, done)

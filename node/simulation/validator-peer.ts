@@ -2,13 +2,20 @@
 import type { KeyPair } from '../../core/identity/keys.ts'
 import { digestOf, type PeerId } from '../../core/ids.ts'
 import { judgeAssignment, judgeSettlement } from '../../core/job/judge.ts'
-import type { AssignmentProposal, FindingProposal, SettlementProposal } from '../../core/job/proposal.ts'
+import { judgeCommitSet } from '../../core/job/judge-commits.ts'
+import type {
+  AssignmentProposal,
+  CommitSetProposal,
+  FindingProposal,
+  SettlementProposal,
+} from '../../core/job/proposal.ts'
 import { abstainersOf } from '../../core/log/authority.ts'
 import { castVote, type Statement, subjectKey, type Vote } from '../../core/quorum/vote.ts'
 import { benchOf, type World } from './world.ts'
 
 export type Proposal =
   | { readonly type: 'assignment'; readonly body: AssignmentProposal }
+  | { readonly type: 'commit-set'; readonly body: CommitSetProposal }
   | { readonly type: 'findings'; readonly body: FindingProposal }
   | { readonly type: 'settlement'; readonly body: SettlementProposal }
 
@@ -40,6 +47,10 @@ export class ValidatorPeer {
     switch (proposal.type) {
       case 'assignment': {
         const judged = judgeAssignment(bench, proposal.body)
+        return judged.action === 'accept' ? [judged.value] : undefined
+      }
+      case 'commit-set': {
+        const judged = judgeCommitSet(bench.state, proposal.body)
         return judged.action === 'accept' ? [judged.value] : undefined
       }
       case 'findings': {

@@ -10,6 +10,7 @@ import {
   epochRow,
   jobRow,
   keyUseRow,
+  policyRow,
   type RowCodec,
   restoreScalars,
   scalarsRow,
@@ -17,7 +18,7 @@ import {
 } from '../../core/log/rows.ts'
 import type { SnapshotRow } from '../../core/log/snapshot.ts'
 import type { Standing } from '../../core/log/standing.ts'
-import { createState, type KeyUse, type LoggedJob, type LogState } from '../../core/log/state.ts'
+import { createState, type KeyUse, type LoggedJob, type LogState, type Policy } from '../../core/log/state.ts'
 import type { Lookup, Table } from '../../core/log/table.ts'
 import type { LedgerRows, LedgerTable, Store, TransferRow } from '../runtime/ports.ts'
 
@@ -49,6 +50,7 @@ type ValueOf = {
   readonly evidence: PeerId
   readonly peer: Standing
   readonly epoch: EpochStart
+  readonly policy: Policy
 }
 const ROWS: TableRows = {
   account: accountRow,
@@ -59,6 +61,7 @@ const ROWS: TableRows = {
   evidence: peerRow,
   peer: standingRow,
   epoch: epochRow,
+  policy: policyRow,
 }
 
 /**
@@ -77,6 +80,7 @@ export function ledgerRows(fork: LogState, applied: readonly Applied[]): LedgerR
       ...keyed('evidence', fork.evidence, peerRow),
       ...keyed('peer', fork.peers, standingRow),
       ...keyed('epoch', fork.epochs, epochRow),
+      ...keyed('policy', fork.policies, policyRow),
     ],
     transfers: applied.flatMap(transferRows),
     head: scalarsRow.encode(fork),
@@ -115,6 +119,7 @@ export function loadState(genesis: Genesis, store: Store): LogState {
     // Who may work is asked of all of them at each epoch.
     peers: resident(store, 'peer', ROWS.peer),
     epochs: cached(store, 'epoch', ROWS.epoch),
+    policies: cached(store, 'policy', ROWS.policy),
   })
   const head = store.ledgerHead()
   if (head !== undefined) restoreScalars(state, head)
@@ -131,6 +136,7 @@ export function* allRows(state: LogState): Iterable<readonly [table: LedgerTable
   for (const [key, value] of state.evidence.entries()) yield ['evidence', key, ROWS.evidence.encode(value)]
   for (const [key, value] of state.peers.entries()) yield ['peer', key, ROWS.peer.encode(value)]
   for (const [key, value] of state.epochs.entries()) yield ['epoch', key, ROWS.epoch.encode(value)]
+  for (const [key, value] of state.policies.entries()) yield ['policy', key, ROWS.policy.encode(value)]
 }
 
 /** Puts a row of a snapshot where it belongs. */
@@ -144,6 +150,7 @@ export function setRow(state: LogState, { table, key, bytes }: SnapshotRow): voi
     evidence: () => state.evidence.set(key, ROWS.evidence.decode(bytes)),
     peer: () => state.peers.set(key, ROWS.peer.decode(bytes)),
     epoch: () => state.epochs.set(key, ROWS.epoch.decode(bytes)),
+    policy: () => state.policies.set(key, ROWS.policy.decode(bytes)),
   }
   put[table]()
 }
@@ -157,6 +164,7 @@ export const LEDGER_TABLES: readonly LedgerTable[] = [
   'evidence',
   'peer',
   'epoch',
+  'policy',
 ]
 
 /** A table that is all in memory, and can be listed. */

@@ -64,4 +64,9 @@ CREATE TABLE snapshot_piece (
 CREATE TABLE set_change (entry_index INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 `
 
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4]
+/** Audit thresholds that the log has made known. */
+const VERSION_5 = `
+CREATE TABLE policy (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+`
+
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5]

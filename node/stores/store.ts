@@ -16,6 +16,7 @@ const LEDGER_VALUE: Record<LedgerTable, string> = {
   evidence: 'SELECT value FROM evidence WHERE key = ?',
   peer: 'SELECT value FROM peer WHERE key = ?',
   epoch: 'SELECT value FROM epoch WHERE key = ?',
+  policy: 'SELECT value FROM policy WHERE key = ?',
 }
 const LEDGER_COUNT: Record<LedgerTable, string> = {
   account: 'SELECT count(*) AS n FROM account',
@@ -26,6 +27,7 @@ const LEDGER_COUNT: Record<LedgerTable, string> = {
   evidence: 'SELECT count(*) AS n FROM evidence',
   peer: 'SELECT count(*) AS n FROM peer',
   epoch: 'SELECT count(*) AS n FROM epoch',
+  policy: 'SELECT count(*) AS n FROM policy',
 }
 const KEYED_UPSERT: Record<LedgerRows['keyed'][number]['table'], string> = {
   nonce: keyedUpsert('nonce'),
@@ -34,6 +36,7 @@ const KEYED_UPSERT: Record<LedgerRows['keyed'][number]['table'], string> = {
   evidence: keyedUpsert('evidence'),
   peer: keyedUpsert('peer'),
   epoch: keyedUpsert('epoch'),
+  policy: keyedUpsert('policy'),
 }
 const LEDGER_PAGE: Record<LedgerTable, string> = {
   account: pageOf('account', 'id', 'bytes'),
@@ -44,6 +47,7 @@ const LEDGER_PAGE: Record<LedgerTable, string> = {
   evidence: pageOf('evidence'),
   peer: pageOf('peer'),
   epoch: pageOf('epoch'),
+  policy: pageOf('policy'),
 }
 const UNSETTLED =
   'SELECT id, deadline_ms FROM logged_job WHERE deadline_ms IS NOT NULL ORDER BY deadline_ms, id LIMIT ?'
@@ -67,6 +71,13 @@ export function createStore(database: Database): Store {
         .map((row) => ({ id: jobIdIn(row), bytes: bytesOf(row, 'bytes') })),
     listJobs: (limit, beforeMs) => listJobs(database, limit, beforeMs),
     payload: (id) => bytesAt('SELECT bytes AS value FROM payload WHERE id = ?', id),
+    keptPayloads: (limit) =>
+      database
+        .all(
+          "SELECT job.id FROM payload JOIN job ON job.id = payload.id WHERE job.phase = 'settled' ORDER BY job.created_ms, job.id LIMIT ?",
+          limit,
+        )
+        .map(jobIdIn),
     receipt(id) {
       const row = database.get('SELECT bytes FROM receipt WHERE id = ?', id)
       return row === undefined ? undefined : bytesOf(row, 'bytes')

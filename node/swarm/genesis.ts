@@ -97,7 +97,7 @@ export function foundedGenesis(
     ...{ validators, mintKeys: [mint.peer] },
     members: members.toSorted((a, b) => (a.peer < b.peer ? -1 : 1)),
     prices: DEFAULT_PRICES,
-    policy: { ...DEFAULT_POLICY, auditPermille: 0, epochMs },
+    policy: { ...DEFAULT_POLICY, epochMs },
     starters: [{ user: user.peer, amount: STARTER_MICRO }],
     beacon: digestOf(random.bytes(32)),
   })
