@@ -48,9 +48,18 @@ export function createTokenApp(): TokenApp {
     ready: () => ({ ready: true, reason: 'ready' }),
     status: () => STATUS,
     ...{ peers: never, quote: never, submitSigned: never, jobs: never, timeline: never, explain: never },
-    ...{ quorum: never, receipt: never, genesis: never, account: never, transfers: never, mint: never },
+    ...{
+      quorum: never,
+      receipt: never,
+      evidence: never,
+      dispute: never,
+      genesis: never,
+      account: never,
+      transfers: never,
+      mint: never,
+    },
     ...{ transfer: never, audit: never, simulate: never, running: never, loadModel: never, unloadModel: never },
-    ...{ invite: never, roster: never },
+    ...{ invite: never, roster: never, policies: { list: never, publish: never } },
   }
   return { app, feeds }
 }

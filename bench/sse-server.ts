@@ -30,6 +30,7 @@ const NODE: NodeGauges = {
   slots: () => ({ busy: 0, total: 1 }),
   engines: async () => [],
   rejects: () => new Map(),
+  audits: () => new Map(),
   mesh: () => undefined,
 }
 
