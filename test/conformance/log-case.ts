@@ -41,10 +41,13 @@ function outcomeOf(state: LogState, { kind, hash, jobId, transfers }: Applied): 
   })
   const about = job && {
     id: job.id,
+    edge: job.edge,
     phase: job.phase,
     attempt: job.attempt,
     hold: `${job.holdAmount}`,
     deadlineMs: `${job.deadlineMs}`,
+    policyId: job.policyId,
+    disputes: job.disputes.map(({ hash: name, bond, outcome }) => ({ hash: name, bond: `${bond}`, outcome })),
   }
   return { kind, hash, transfers: moved, accounts, job: about ?? null }
 }

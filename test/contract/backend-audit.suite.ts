@@ -29,6 +29,26 @@ export function auditTests(test: BackendTest, { limitMs }: BackendUnderTest): vo
       }
     })())
 
+  test('the text of an output is what was streamed for its ids, with and without control tokens', ({
+    backend,
+    model,
+  }) =>
+    within(limitMs, async () => {
+      const promptIds = await promptOf(backend)
+      for (const showControl of [false, true])
+        for (const temperatureMilli of [0, 1_500]) {
+          const sampling = { ...WARM, temperatureMilli }
+          const request = { ...requestOf(promptIds, 3, 60), sampling, showControl }
+          const { ids, text } = await answerOf(backend.generate(request, NEVER))
+          const outputIds = Uint32Array.from(ids)
+          assert.is(await backend.detokenize({ promptIds, outputIds, showControl }), text)
+          assert.ok(text.startsWith(await backend.detokenize({ promptIds, outputIds: outputIds.subarray(0, 5) })))
+        }
+      assert.is(await backend.detokenize({ promptIds, outputIds: Uint32Array.from(model.stopIds.slice(0, 1)) }), '')
+      const foreign = { promptIds, outputIds: Uint32Array.of(model.vocabSize) }
+      assert.is(await codeOf(backend.detokenize(foreign)), 'CF_JOB_INVALID')
+    })())
+
   test('an audit of changed output shows where', ({ backend, model }) =>
     within(limitMs, async () => {
       const promptIds = await promptOf(backend)

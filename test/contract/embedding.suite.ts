@@ -166,6 +166,8 @@ function refusalTests(test: EmbeddingTest, { request, waitingCountMax, limitMs }
       })()
       assert.is(await codeOf(generated), 'CF_MODEL_UNSUPPORTED')
       assert.is(await codeOf(backend.render(STORY)), 'CF_MODEL_UNSUPPORTED')
+      const output = { promptIds: Uint32Array.of(5), outputIds: Uint32Array.of(6) }
+      assert.is(await codeOf(backend.detokenize(output)), 'CF_MODEL_UNSUPPORTED')
       const audit = backend.audit({ ...fine, outputIds: promptIds, chunks: [2] }, NEVER)
       assert.is(await codeOf(audit), 'CF_MODEL_UNSUPPORTED')
     })())

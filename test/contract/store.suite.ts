@@ -223,6 +223,13 @@ function ledgerTests(test: Test, create: () => Store): void {
         names,
       )
       assert.equal([...store.ledgerRows('peer')], [])
+      const policies = ['model/b', 'id/a'].map((key) => ({ table: 'policy', key, value: bytes(1) }) as const)
+      await store.commit([{ table: 'ledger', rows: { ...EMPTY_ROWS, keyed: policies } }])
+      assert.equal(
+        [...store.ledgerRows('policy')].map(({ key }) => key),
+        ['id/a', 'model/b'],
+      )
+      assert.equal([store.ledgerCount('policy'), store.ledgerRow('policy', 'id/a')], [2, bytes(1)])
       await store.close()
     }),
   )

@@ -152,6 +152,7 @@ function tellingHost(inner: ComputeHost, pass: Pass): ComputeHost {
     load: (request) => inner.load(request),
     render: (messages, options) => inner.render(messages, options),
     tokenize: (text, parseSpecial) => inner.tokenize(text, parseSpecial),
+    detokenize: (request) => inner.detokenize(request),
     schedule: (promptTokens) => inner.schedule(promptTokens),
     audit: (request, signal) => inner.audit(request, signal),
     abort: () => inner.abort(),

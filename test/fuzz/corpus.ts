@@ -6,8 +6,9 @@ import type { SwarmId } from '../../core/ids.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { parseGenesis } from '../../core/log/genesis.ts'
 import { castVote, encodeVote, VOTE_KINDS } from '../../core/quorum/vote.ts'
+import { exportEvidence } from '../../node/jobs/evidence-export.ts'
 import { digestNamed, swarmNamed, validatorKeys, validatorsOf } from '../support/people.ts'
-import { ENDS, settledRun } from '../support/settled-job.ts'
+import { ENDS, type SettledRun, settledRun } from '../support/settled-job.ts'
 import type { AnyCodec } from './codecs.ts'
 
 export type Corpus = {
@@ -31,6 +32,7 @@ export function makeCorpus(codecs: readonly AnyCodec[]): Corpus {
   const runs = ENDS.map((end) => settledRun(end))
   const found = new Map<string, Uint8Array>()
   for (const run of runs) harvest(run, found, new Set())
+  for (const run of runs) harvest(evidenceOf(run), found, new Set())
   const all = [...found.values()]
   const swarms = [...new Set(runs.map(({ root }) => root))]
   return {
@@ -40,6 +42,11 @@ export function makeCorpus(codecs: readonly AnyCodec[]): Corpus {
     votes: castVotes(),
     genesis: all.filter((bytes) => parseGenesis(bytes).action === 'accept').slice(0, PER_CODEC_MAX),
   }
+}
+
+function evidenceOf({ run, job, file }: SettledRun): Uint8Array | undefined {
+  const store = { receipt: () => file, payload: () => undefined }
+  return job.findings.length === 0 ? undefined : exportEvidence(job, { state: run.swarm.state, store }, 0, false)
 }
 
 /** Collects every byte string that a value holds, also those inside of byte strings. */

@@ -1,5 +1,9 @@
 /** Valid requests of every kind that the control plane serves: what the HTTP fuzzer changes. */
 import { concatBytes, u32be } from '../../core/codec/bytes.ts'
+import { sealAs } from '../../core/identity/envelope.ts'
+import { policyTableCodec } from '../../core/verification/policy-table.ts'
+import { LogSwarm, MINT_KEY } from '../support/log-swarm.ts'
+import { digestNamed } from '../support/people.ts'
 import { ENDS, settledRun } from '../support/settled-job.ts'
 import type { Json } from './json.ts'
 
@@ -77,6 +81,20 @@ export function templatesOf({ jobId, user, adminKey }: Known): readonly Template
     { method: 'GET', path: '/api/v1/keys', headers: admin },
     { method: 'DELETE', path: '/api/v1/keys/0123456789abcdef', headers: admin },
     ...signedIntents(),
+    ...judgements(job, admin),
+  ]
+}
+
+/** Evidence, disputes and audit thresholds. */
+function judgements(job: string, headers: Readonly<Record<string, string>>): readonly Template[] {
+  const { swarmId } = new LogSwarm().state
+  const table = { model: digestNamed('model'), engine: 'an engine', rows: [] }
+  const file = Buffer.from(sealAs(policyTableCodec, table, swarmId, MINT_KEY)).toString('base64')
+  return [
+    { method: 'GET', path: `${job}/evidence?replica=0&prompt=true` },
+    { method: 'POST', path: `${job}/disputes`, json: { replica: 0, claim: 'reject' } },
+    { method: 'GET', path: '/api/v1/verification/policies' },
+    { method: 'POST', path: '/api/v1/verification/policies', json: { file }, headers },
   ]
 }
 

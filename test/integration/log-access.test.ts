@@ -6,6 +6,7 @@ import { applyEntry } from '../../core/log/apply.ts'
 import { createState } from '../../core/log/state.ts'
 import type { Store } from '../../node/runtime/ports.ts'
 import { type Follower, LogNodes } from '../support/log-nodes.ts'
+import { ALICE } from '../support/log-swarm.ts'
 import { accountsOf, bodiesInLog, checkOutcomes, grant, level, wishesOf } from '../support/log-wishes.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../support/memory-store.ts'
 import { keyNamed } from '../support/people.ts'
@@ -13,7 +14,7 @@ import { seededRandom, testSeed } from '../support/seeded-random.ts'
 import { within } from '../support/within.ts'
 
 const seed = testSeed()
-const NAMES = ['edge 0', 'edge 1', 'edge 2']
+const PEERS = ['edge 0', 'edge 1', 'edge 2'].map((name) => keyNamed(name).peer)
 
 test(
   'three followers on a lossy network: every acknowledged entry once, books equal everywhere',
@@ -21,12 +22,10 @@ test(
     const nodes = new LogNodes(seed, { dropPermille: 100, reorder: true })
     const random = seededRandom(seed)
     const holder = await nodes.holder()
-    const followers = await Promise.all(NAMES.map((name) => nodes.follower(keyNamed(name).peer)))
+    const followers = await Promise.all(PEERS.map((peer) => nodes.follower(peer)))
     const rows = new Map<string, number>()
     const outcomes = await Promise.all(
-      wishesOf(nodes, random, 150, NAMES.length).map((wish) =>
-        grant(followerAt(followers, wish.by).ledger, wish, rows),
-      ),
+      wishesOf(nodes, random, 150, PEERS).map((wish) => grant(followerAt(followers, wish.by).ledger, wish, rows)),
     )
     await level([holder.ledger, ...followers.map(({ ledger }) => ledger)], signal)
     checkOutcomes(outcomes, await bodiesInLog(holder.log), rows)
@@ -42,14 +41,14 @@ test(
     const nodes = new LogNodes(seed)
     const random = seededRandom(seed + 1)
     const holder = await nodes.holder()
-    const disks: readonly MemoryDisk[] = NAMES.map(() => createMemoryDisk())
+    const disks: readonly MemoryDisk[] = PEERS.map(() => createMemoryDisk())
     const rows = new Map<string, number>()
-    const wishes = wishesOf(nodes, random, 90, NAMES.length)
+    const wishes = wishesOf(nodes, random, 90, PEERS)
     for (let round = 0; round < 6; round += 1) {
       const followers = await Promise.all(
-        NAMES.map((name, place) => {
+        PEERS.map((peer, place) => {
           const store = dying(disks[place], random)
-          return nodes.follower(keyNamed(name).peer, { store, options: { followMs: 300, openMs: 300 } })
+          return nodes.follower(peer, { store, options: { followMs: 300, openMs: 300 } })
         }),
       )
       const slice = wishes.slice(round * 15, round * 15 + 15)
@@ -57,7 +56,7 @@ test(
       for (const { close } of followers) await close()
     }
     const last = await Promise.all(
-      NAMES.map((name, place) => nodes.follower(keyNamed(name).peer, { store: createMemoryStore(disks[place]) })),
+      PEERS.map((peer, place) => nodes.follower(peer, { store: createMemoryStore(disks[place]) })),
     )
     await level([holder.ledger, ...last.map(({ ledger }) => ledger)], signal)
     const bodies = await bodiesInLog(holder.log)
@@ -79,14 +78,14 @@ test(
     const following = holders.map(({ ledger }) => ledger.follow(signal))
     const peers = holders.map(({ transport }) => transport.self)
     const followers = await Promise.all(
-      NAMES.map((name, place) =>
-        nodes.follower(keyNamed(name).peer, { validators: [...peers.slice(place), ...peers.slice(0, place)] }),
+      PEERS.map((peer, place) =>
+        nodes.follower(peer, { validators: [...peers.slice(place), ...peers.slice(0, place)] }),
       ),
     )
     const rows = new Map<string, number>()
     const [first, ...rest] = holders
     assert.ok(first)
-    const granted = wishesOf(nodes, random, 120, NAMES.length).map(async (wish, place) => {
+    const granted = wishesOf(nodes, random, 120, PEERS).map(async (wish, place) => {
       await new Promise((resolve) => setTimeout(resolve, place * 5))
       return grant(followerAt(followers, wish.by).ledger, wish, rows)
     })
@@ -125,10 +124,14 @@ test(
     dying = true
     const expiresMs = BigInt(nodes.clock.nowMs() + 600_000)
     const made: bigint[] = []
-    const held = edge.ledger.append('hold', nodes.swarm.intent({ expiresMs }), ({ entry }) => {
-      made.push(entry.index)
-      return []
-    })
+    const held = edge.ledger.append(
+      'hold',
+      nodes.swarm.holdBody({ expiresMs }, ALICE, edge.transport.self),
+      ({ entry }) => {
+        made.push(entry.index)
+        return []
+      },
+    )
     await new Promise((resolve) => setTimeout(resolve, 100))
     const again = await nodes.holder(log, store)
     assert.is((await held).status, 'applied')

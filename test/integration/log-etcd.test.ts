@@ -47,7 +47,8 @@ else
       const edges = await Promise.all(['edge 0', 'edge 1'].map((name) => nodes.follower(keyNamed(name).peer)))
       const ledgers: readonly StateLedger[] = [...edges, ...holders].map(({ ledger }) => ledger)
       const rows = new Map<string, number>()
-      const granted = wishesOf(nodes, seededRandom(seed), WISH_COUNT, ledgers.length).map(async (wish, place) => {
+      const peers = [...edges, ...holders].map(({ transport }) => transport.self)
+      const granted = wishesOf(nodes, seededRandom(seed), WISH_COUNT, peers).map(async (wish, place) => {
         await wait(place * WISH_MS)
         return grant(ledgerAt(ledgers, wish.by), wish, rows)
       })

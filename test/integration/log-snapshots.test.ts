@@ -65,7 +65,7 @@ async function fill({ nodes, holder }: Swarm, from: number, to: number): Promise
   for (let place = from; place < to; place += 1) {
     const idempotencyKey = `pay ${place}`
     const pay = nodes.swarm.direct({ kind: 'transfer', from: alice, to: bob, amount: 1n, idempotencyKey }, ALICE)
-    const hold = nodes.swarm.intent({ nonce: BigInt(place), expiresMs, maxTokens: 1 })
+    const hold = nodes.swarm.holdBody({ nonce: BigInt(place), expiresMs, maxTokens: 1 })
     appends.push(place % 3 === 0 ? holder.ledger.append('hold', hold) : holder.ledger.append('transfer', pay))
   }
   await Promise.all(appends)

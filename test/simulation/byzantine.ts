@@ -1,7 +1,13 @@
 /** Validators that lie: what they sign, they sign with their own key, as anyone who bought a validator could. */
 import { digestOf, type JobId } from '../../core/ids.ts'
 import { judgeFindings } from '../../core/job/judge.ts'
-import { assignmentProposalCodec, findingProposalCodec, settlementProposalCodec } from '../../core/job/proposal.ts'
+import { commitSetStatement } from '../../core/job/judge-commits.ts'
+import {
+  assignmentProposalCodec,
+  commitSetProposalCodec,
+  findingProposalCodec,
+  settlementProposalCodec,
+} from '../../core/job/proposal.ts'
 import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
 import { assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
@@ -33,6 +39,8 @@ function statementsOf(node: Validator['node'], type: string, body: Uint8Array): 
   switch (type) {
     case 'vote/assignment':
       return assignmentStatements(node, body)
+    case 'vote/commit-set':
+      return commitSetStatements(node, body)
     case 'vote/findings':
       return findingStatements(node, body)
     default:
@@ -48,6 +56,15 @@ function assignmentStatements(node: Validator['node'], body: Uint8Array): readon
   const { jobId: subject, attempt } = assignment.value
   const digest = bodyDigest('assignment', node.world.genesis.swarmId, proposal.value.assignment)
   return [statementOf(node.view(), 'assignment', { subject, attempt, index: 0, digest })]
+}
+
+function commitSetStatements(node: Validator['node'], body: Uint8Array): readonly Statement[] {
+  const proposal = commitSetProposalCodec.decode(body)
+  if (proposal.action !== 'accept') return []
+  const assignment = assignmentCodec.decode(proposal.value.assignment)
+  if (assignment.action !== 'accept') return []
+  const { jobId, attempt } = assignment.value
+  return [commitSetStatement(node.view(), jobId as JobId, attempt, proposal.value.commitments)]
 }
 
 function findingStatements(node: Validator['node'], body: Uint8Array): readonly Statement[] {

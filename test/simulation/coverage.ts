@@ -56,6 +56,8 @@ export const MUST_HAPPEN = [
   'refused vote/assignment: already_voted',
   'refused vote/settlement: already_voted',
   'job driven by two edges',
+  'refused job/offer: not_its_edge',
+  'refused vote/settlement: not_its_edge',
   'dispute',
   'phase: audited',
   'output ended early',

@@ -5,6 +5,7 @@ import type { PeerId } from '../../core/ids.ts'
 import type { Effect, Job, JobEvent } from '../../core/job/job.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
 import { executeCodec, offerCodec, revealRequestCodec } from '../../core/job/proposal.ts'
+import { revealRequestOf } from '../../core/job/proposing.ts'
 import {
   ackCodec,
   acknowledge,
@@ -178,8 +179,7 @@ function reveal(edge: Edge, job: Job, effect: Placed<'reveal'>, done: Done) {
   const own = 'replicas' in job ? job.replicas[effect.replica] : undefined
   if (job.phase !== 'committed' || own?.state !== 'committed') return done([])
   const { node } = edge
-  const commitments = job.replicas.map((other) => ('commitment' in other ? other.commitment : NOTHING))
-  const body = revealRequestCodec.encode({ jobId: job.id, attempt: job.attempt, replica: effect.replica, commitments })
+  const body = revealRequestCodec.encode(revealRequestOf(job, effect.replica))
   node.request(nameOf(effect.worker), 'job/reveal', { parts: [body] }, REQUEST_MS, (reply) => {
     if (reply === undefined) return done('retry')
     const bytes = reply.parts[0] ?? NOTHING

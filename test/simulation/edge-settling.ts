@@ -115,8 +115,9 @@ export function handOut(edge: Edge, job: SettledJob) {
   checkers.receipt(sealAs(receiptFileCodec, file, genesis.swarmId, node.key), job, node.view())
 }
 
-/** Another edge may have done the work: then this one has no receipt to give. */
+/** Another edge may have done the work, or drive the job: then this one has no receipt to give. */
 function isBacked(edge: Edge, job: SettledJob): boolean {
+  if (job.hold.edge !== edge.node.key.peer) return false
   const { body, certificate } = job.settlement
   if (certificate === null) return true
   const decoded = settlementCodec.decode(body)

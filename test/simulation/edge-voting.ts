@@ -1,14 +1,17 @@
 /** What an edge asks of validators. A splitter asks half of them something else each time: two quorums must not come of it. */
 import type { Digest, PeerId } from '../../core/ids.ts'
-import type { Effect, Job, Replica } from '../../core/job/job.ts'
+import type { Effect, Job } from '../../core/job/job.ts'
 import { judgeFindings, judgeSettlement } from '../../core/job/judge.ts'
+import { judgeCommitSet } from '../../core/job/judge-commits.ts'
 import { assignmentOf } from '../../core/job/machine.ts'
 import {
   assignmentProposalCodec,
+  commitSetProposalCodec,
   findingProposalCodec,
   settlementProposalCodec,
   votesCodec,
 } from '../../core/job/proposal.ts'
+import { commitSetProposalOf, findingProposalOf, revealOf } from '../../core/job/proposing.ts'
 import { CHOSEN_NONE, REASON_PAID } from '../../core/ledger/settlement.ts'
 import { assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf, statementOf } from '../../core/log/authority.ts'
@@ -20,7 +23,10 @@ import { checkVote, decodeVote, subjectKey, type Topic } from '../../core/quorum
 import type { Done, Edge } from './edge.ts'
 import { factsOf, nameOf } from './world.ts'
 
-type VoteEffect = Extract<Effect, { readonly type: 'vote-assignment' | 'vote-findings' | 'vote-settlement' }>
+type VoteEffect = Extract<
+  Effect,
+  { readonly type: 'vote-assignment' | 'vote-commit-set' | 'vote-findings' | 'vote-settlement' }
+>
 type Topics = readonly { readonly topic: Topic; readonly excluded: readonly PeerId[] }[]
 type Won = readonly { readonly digest: Digest; readonly certificate: CompactCertificate }[]
 
@@ -31,6 +37,8 @@ export function performVoting(edge: Edge, job: Job, effect: VoteEffect, done: Do
   switch (effect.type) {
     case 'vote-assignment':
       return voteAssignment(edge, job, done)
+    case 'vote-commit-set':
+      return voteCommitSet(edge, job, done)
     case 'vote-findings':
       return voteFindings(edge, job, done)
     case 'vote-settlement':
@@ -54,14 +62,25 @@ function voteAssignment(edge: Edge, job: Job, done: Done) {
   })
 }
 
+/** A splitter leaves a replica out. */
+function voteCommitSet(edge: Edge, job: Job, done: Done) {
+  const proposal = commitSetProposalOf(job)
+  if (proposal === undefined) return done([])
+  const judged = judgeCommitSet(edge.node.view(), proposal)
+  if (judged.action !== 'accept') return done('retry')
+  const bodies = [proposal, { ...proposal, commitments: [NOTHING, ...proposal.commitments.slice(1)] }].map((each) =>
+    commitSetProposalCodec.encode(each),
+  )
+  collectVotes(edge, { type: 'vote/commit-set', bodies, topics: [{ topic: judged.value, excluded: [] }] }, (won) => {
+    const [first] = won ?? []
+    if (first === undefined || first.digest !== judged.value.digest) return done('retry')
+    done([{ type: 'commit-set-certified', certificate: first.certificate }])
+  })
+}
+
 function voteFindings(edge: Edge, job: Job, done: Done) {
   if (job.phase !== 'revealed' && job.phase !== 'audited') return done([])
-  const proposal = {
-    assignment: job.assignment,
-    commitments: job.replicas.map(commitmentOf),
-    reveals: job.replicas.map(revealOf),
-    stop: job.stop,
-  }
+  const proposal = findingProposalOf(job)
   const judged = judgeFindings(benchOf(edge), proposal)
   if (judged.action !== 'accept') return done('retry')
   const topics = judged.value.map(({ statement, worker }) => ({
@@ -78,9 +97,7 @@ function voteFindings(edge: Edge, job: Job, done: Done) {
       const certificate = won[place]?.certificate
       return certificate === undefined ? [] : [{ body, certificate }]
     })
-    // Audits have no driver yet: the machine is told of an empty one, so that its phase is walked through.
-    const isAudited = job.phase === 'revealed' && edge.node.world.prng.chance(200)
-    done(isAudited ? [{ type: 'audited', audits: [] }] : [{ type: 'found', findings }])
+    done([{ type: 'found', findings }])
   })
 }
 
@@ -99,6 +116,7 @@ function voteSettlement(edge: Edge, job: Job, done: Done) {
     reason: refundReason(job, chosen),
     chosen: chosen ?? CHOSEN_NONE,
     reveals: job.intent.verify === 'before' ? job.replicas.map(revealOf) : [],
+    cosines: [],
   } as const
   const judged = judgeSettlement(benchOf(edge), proposal)
   if (judged.action !== 'accept') return done('retry')
@@ -191,12 +209,4 @@ function report(edge: Edge, evidence: Evidence): void {
 export function refundReason(job: Job, chosen: number | null): string {
   if (chosen !== null) return REASON_PAID
   return job.phase === 'failed' ? job.reason : 'output_rejected'
-}
-
-function commitmentOf(replica: Replica): Uint8Array {
-  return 'commitment' in replica ? replica.commitment : NOTHING
-}
-
-function revealOf(replica: Replica): Uint8Array {
-  return replica.state === 'revealed' ? replica.reveal : NOTHING
 }

@@ -3,7 +3,8 @@
  * journal, effects), with callbacks where the daemon has promises.
  */
 import { openAs, sealAs } from '../../core/identity/envelope.ts'
-import type { JobId } from '../../core/ids.ts'
+import type { JobId, PeerId } from '../../core/ids.ts'
+import { invariant } from '../../core/invariant.ts'
 import { admitJob } from '../../core/job/admission.ts'
 import { type Effect, effectKey, type Job, type JobEvent } from '../../core/job/job.ts'
 import { encodeJob, parseJob } from '../../core/job/journal.ts'
@@ -11,6 +12,7 @@ import { step } from '../../core/job/machine.ts'
 import { owed } from '../../core/job/owed.ts'
 import { stopCodec } from '../../core/job/proposal.ts'
 import type { Applied } from '../../core/log/apply.ts'
+import { holdBody, holdCodec } from '../../core/log/bodies.ts'
 import { type Intent, intentCodec, intentFault, jobIdOf, payloadCommitment } from '../../core/log/intent.ts'
 import { askToStop, performWork } from './edge-execution.ts'
 import { handOut, performLogging } from './edge-settling.ts'
@@ -144,7 +146,7 @@ export class Edge {
 
   #hold(submission: Submission, done: (result: LogResult) => void): void {
     const key = `${this.node.name}/hold/${submission.id}`
-    this.node.propose('hold', key, submission.envelope, (result) => {
+    this.node.propose('hold', key, holdBody(this.node.key.peer, submission.envelope), (result) => {
       if (result === undefined) this.node.after(RETRY_MS, () => this.#hold(submission, done))
       else done(result)
     })
@@ -175,6 +177,7 @@ export class Edge {
     const amount = applied.transfers.find((transfer) => transfer.op === 'hold')?.amount ?? 0n
     const { index: at, previous, timeMs } = applied.entry
     const hold = {
+      edge: edgeOf(applied),
       hash: applied.hash,
       index: at,
       previous,
@@ -307,7 +310,11 @@ function performEffect(edge: Edge, job: Job, effect: Effect, done: Done) {
     case 'execute':
     case 'reveal':
       return performWork(edge, job, effect, done)
+    case 'audit':
+      // The genesis switches audits off: which outputs are drawn, and what follows, is test/unit's and test/e2e's.
+      return done([{ type: 'audited', audits: [] }])
     case 'vote-assignment':
+    case 'vote-commit-set':
     case 'vote-findings':
     case 'vote-settlement':
       return performVoting(edge, job, effect, done)
@@ -317,4 +324,10 @@ function performEffect(edge: Edge, job: Job, effect: Effect, done: Done) {
     case 'expire':
       return performLogging(edge, job, effect, done)
   }
+}
+
+function edgeOf({ entry }: Applied): PeerId {
+  const hold = holdCodec.decode(entry.body)
+  invariant(hold.action === 'accept', 'a hold in the log decodes')
+  return hold.value.edge
 }

@@ -7,14 +7,14 @@ import { invariant } from '../../core/invariant.ts'
 import type { JobEvent } from '../../core/job/job.ts'
 import { settlementCodec } from '../../core/ledger/settlement.ts'
 import { type Applied, applyEntry, buildEntry, type RefusalReason } from '../../core/log/apply.ts'
-import { genesisEntryCodec } from '../../core/log/bodies.ts'
+import { genesisEntryCodec, holdCodec } from '../../core/log/bodies.ts'
 import { settlementEntryCodec } from '../../core/log/bodies-certified.ts'
 import { ENTRY_KINDS, type EntryKind } from '../../core/log/entry.ts'
 import { expiryOf, settlementOf } from '../../core/log/settling.ts'
 import { createState, type LogState } from '../../core/log/state.ts'
 import { LogSabotage, withBugOfGenesis } from './bugs.ts'
 import type { SimNode } from './node.ts'
-import type { World } from './world.ts'
+import { nameOf, type World } from './world.ts'
 
 export type LogResult =
   | { readonly status: 'applied'; readonly index: number; readonly applied: Applied }
@@ -50,8 +50,9 @@ export class LogService {
     invariant(opened.status === 'applied', 'the log opens')
     this.#node.runs(() => {
       this.#node.on('log/read', (_message, answer) => answer(String(this.headIndex)))
-      this.#node.on('log/propose', ({ text, parts }, answer) => {
+      this.#node.on('log/propose', ({ text, parts, from }, answer, refuse) => {
         const [kind = '', key = ''] = text.split(' ')
+        if (kind === 'hold' && !namesItself(from, parts[0] ?? new Uint8Array())) return refuse('origin')
         answer(String(this.#proposed(kind, key, parts[0] ?? new Uint8Array())))
       })
     })
@@ -146,4 +147,10 @@ export class LogService {
     checkers.applied(applied, after)
     return { status: 'applied', index: this.headIndex, applied }
   }
+}
+
+/** As validators do: an edge makes nobody else drive a job. */
+function namesItself(edge: string, body: Uint8Array): boolean {
+  const hold = holdCodec.decode(body)
+  return hold.action === 'accept' && nameOf(hold.value.edge) === edge
 }

@@ -1,8 +1,10 @@
 /** Validators: honest ones judge with the real core and write each vote down before it leaves; the others do what they like. */
 import type { Digest } from '../../core/ids.ts'
 import { type Bench, judgeAssignment, judgeFindings, judgeSettlement } from '../../core/job/judge.ts'
+import { judgeCommitSet } from '../../core/job/judge-commits.ts'
 import {
   assignmentProposalCodec,
+  commitSetProposalCodec,
   findingProposalCodec,
   settlementProposalCodec,
   votesCodec,
@@ -20,7 +22,7 @@ import {
 import { accept, type Validation } from '../../core/validation.ts'
 import { twistedVotes } from './byzantine.ts'
 import type { Answer, SimNode } from './node.ts'
-import { factsOf } from './world.ts'
+import { factsOf, nameOf } from './world.ts'
 
 /** `yes`: signs whatever is proposed, as often as it is asked. `double`: adds a second vote. `forger`: votes for others. `mute`: never answers. */
 export const VALIDATOR_KINDS = ['honest', 'yes', 'double', 'forger', 'mute'] as const
@@ -53,17 +55,21 @@ export class Validator {
     this.#sweeping = new Set()
     node.on('log/news', ({ text }) => node.sawLog(Number(text)))
     this.#answers('vote/assignment', judgedAssignment)
+    this.#answers('vote/commit-set', judgedCommitSet)
     this.#answers('vote/findings', judgedFindings)
     this.#answers('vote/settlement', judgedSettlement)
     if (this.kind === 'honest' && node.world.bug !== 'lost-refund') node.onTick(() => this.#sweep())
   }
 
   #answers(type: string, judge: Judge): void {
-    this.node.on(type, ({ parts }, answer, refuse) => {
+    this.node.on(type, ({ parts, from }, answer, refuse) => {
       if (this.kind !== 'honest') return this.#misbehave(type, parts[0] ?? NOTHING, answer)
       const judged = judge(this.#bench(), parts[0] ?? NOTHING)
-      if (judged.action === 'accept') this.#cast(judged.value, answer, refuse)
-      else refuse(judged.reason)
+      if (judged.action !== 'accept') return refuse(judged.reason)
+      // All statements of a proposal are about one job.
+      const job = this.node.view().jobs.get(judged.value[0]?.subject ?? '')
+      if (job !== undefined && nameOf(job.edge) !== from) return refuse('not_its_edge')
+      this.#cast(judged.value, answer, refuse)
     })
   }
 
@@ -150,6 +156,13 @@ function judgedAssignment(bench: Bench, body: Uint8Array): Validation<readonly S
   const decoded = assignmentProposalCodec.decode(body)
   if (decoded.action !== 'accept') return decoded
   const judged = judgeAssignment(bench, decoded.value)
+  return judged.action === 'accept' ? accept([judged.value]) : judged
+}
+
+function judgedCommitSet({ state }: Bench, body: Uint8Array): Validation<readonly Statement[]> {
+  const decoded = commitSetProposalCodec.decode(body)
+  if (decoded.action !== 'accept') return decoded
+  const judged = judgeCommitSet(state, decoded.value)
   return judged.action === 'accept' ? accept([judged.value]) : judged
 }
 

@@ -4,12 +4,14 @@ import { equalBytes, idsToBytes } from '../../core/codec/bytes.ts'
 import { decodeWire, encodeWire } from '../../core/codec/canonical.ts'
 import { openAs, sealAs } from '../../core/identity/envelope.ts'
 import { type Digest, digestBytes, type JobId, type PeerId } from '../../core/ids.ts'
-import { executeCodec, offerCodec, revealRequestCodec } from '../../core/job/proposal.ts'
+import { checkWitness } from '../../core/job/judge-audits.ts'
+import { executeCodec, offerCodec, type RevealRequest, revealRequestCodec } from '../../core/job/proposal.ts'
 import { type ChainState, chunkCodec, extendChain, nextChunk, openChain } from '../../core/latency/chain.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
-import { type Intent, intentCodec, jobIdOf, payloadCommitment } from '../../core/log/intent.ts'
+import { type Intent, intentCodec, isAuditable, jobIdOf, payloadCommitment } from '../../core/log/intent.ts'
+import { intentOf } from '../../core/log/settling.ts'
 import { checkCertificate } from '../../core/quorum/certificate.ts'
 import {
   type Commitment,
@@ -72,18 +74,24 @@ export class Worker {
     const { node } = this
     this.#unstored = new Map()
     this.#stopped = new Set()
-    node.on('stop', ({ text }) => {
-      this.#stopped.add(text)
+    node.on('stop', ({ text, from }) => {
+      if (this.#isItsEdge(from, text)) this.#stopped.add(text)
     })
     node.on('log/news', ({ text }) => node.sawLog(Number(text)))
-    node.on('job/offer', ({ parts }, answer, refuse) => this.#offer(parts[0] ?? NOTHING, answer, refuse))
+    node.on('job/offer', ({ parts, from }, answer, refuse) => this.#offer(from, parts[0] ?? NOTHING, answer, refuse))
     node.on('job/execute', ({ parts, from }, answer, refuse) =>
       this.#execute(from, parts[0] ?? NOTHING, answer, refuse),
     )
-    node.on('job/reveal', ({ parts }, answer, refuse) => this.#reveal(parts[0] ?? NOTHING, answer, refuse))
+    node.on('job/reveal', ({ parts, from }, answer, refuse) => this.#reveal(from, parts[0] ?? NOTHING, answer, refuse))
   }
 
-  #offer(body: Uint8Array, answer: Answer, refuse: (reason: string) => void) {
+  /** As its log says: nobody else orders work, stops it or has it shown. */
+  #isItsEdge(from: string, jobId: string): boolean {
+    const job = this.node.view().jobs.get(jobId)
+    return job !== undefined && nameOf(job.edge) === from
+  }
+
+  #offer(from: string, body: Uint8Array, answer: Answer, refuse: (reason: string) => void) {
     const { node } = this
     const { swarmId } = node.world.genesis
     const offer = offerCodec.decode(body)
@@ -93,6 +101,7 @@ export class Worker {
     const jobId = jobIdOf(swarmId, intent.value.body)
     const phase = node.view().jobs.get(jobId)?.phase
     if (phase === undefined || phase === 'settled') return refuse('unknown_parent')
+    if (!this.#isItsEdge(from, jobId)) return refuse('not_its_edge')
     const isBusy = this.kind === 'busy' || node.world.prng.chance(50)
     const value = {
       jobId,
@@ -107,6 +116,7 @@ export class Worker {
     const { node, kind } = this
     const order = this.#open(body)
     if (order === undefined) return refuse('order')
+    if (!this.#isItsEdge(from, order.jobId)) return refuse('not_its_edge')
     const stored = this.#stored(subjectOf(order))
     if (stored !== undefined && kind !== 'fickle') return answer('', [stored.commitment, stored.ids])
     if (kind === 'silent') return
@@ -141,15 +151,27 @@ export class Worker {
     })
   }
 
-  #reveal(body: Uint8Array, answer: Answer, refuse: (reason: string) => void) {
+  #reveal(from: string, body: Uint8Array, answer: Answer, refuse: (reason: string) => void) {
     const request = revealRequestCodec.decode(body)
     if (request.action !== 'accept' || this.kind === 'hiding') return refuse('no_reveal')
+    if (!this.#isItsEdge(from, request.value.jobId)) return refuse('not_its_edge')
     const { replica, commitments } = request.value
+    if (!this.#isWitnessed(request.value)) return refuse('not_witnessed')
     const claim = this.#stored(subjectOf(request.value))
     const own = commitments[replica]
     if (claim === undefined || own === undefined || !equalBytes(own, claim.commitment))
       return refuse('commitment_mismatch')
     answer('', [claim.reveal])
+  }
+
+  /** Nobody shows what somebody else may still commit to. */
+  #isWitnessed({ jobId, attempt, commitments, bitmap, signatures }: RevealRequest): boolean {
+    const state = this.node.view()
+    const job = state.jobs.get(jobId)
+    if (job === undefined) return false
+    if (state.genesis.local || !isAuditable(intentOf(job))) return true
+    const certificate = { bitmap, signatures }
+    return checkWitness(state, { job, attempt, commitments, certificate }).action === 'accept'
   }
 
   /** The certificate is the order: without a quorum behind it nobody works. */

@@ -104,6 +104,10 @@ export class WatchedApp implements NodeGauges {
     return ENGINES
   }
 
+  audits(): ReadonlyMap<string, number> {
+    return new Map()
+  }
+
   rejects(): ReadonlyMap<string, number> {
     return this.rejected
   }

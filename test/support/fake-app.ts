@@ -232,6 +232,18 @@ export function createFakeApp(): FakeApp {
         emit(job, [{ type: 'finish', finish: 'aborted', completionTokens: 0 }, outcome(job, 'refunded', 'cancelled')])
     },
     receipt: (id) => (jobs.get(id)?.done === true ? utf8(`receipt of ${id}`) : undefined),
+    evidence: (id, replica = 0, withPrompt) => {
+      const job = jobs.get(id)
+      if (job === undefined) throw new FabricError('CF_JOB_UNKNOWN')
+      if (!job.done) throw new FabricError('CF_JOB_NOT_SETTLED', { job: id })
+      return utf8(`evidence about ${replica} of ${id}${withPrompt ? ' with its prompt' : ''}`)
+    },
+    dispute: async (id, replica, claim) => {
+      throwFailure()
+      if (!jobs.has(id)) throw new FabricError('CF_JOB_UNKNOWN')
+      return { replica, claim, opener: USER, openedMs: 0, bond: 20_000n, outcome: null }
+    },
+    policies: fakePolicies(),
     genesis: () => utf8('genesis'),
     account: (id) => {
       if (id !== userAccount(USER) && id !== nodeAccount(NODE)) throw new FabricError('CF_LEDGER_ACCOUNT_UNKNOWN')
@@ -366,5 +378,23 @@ function statusView(): StatusView {
     earned: { ...accountView(nodeAccount(NODE), []), spendable: 9_000n, held: 0n },
     jobs: { open: 0, settledLastHour: 2, refundedLastHour: 1 },
     idle: 'no job asks for a worker',
+  }
+}
+
+/** One table in force; a file of one byte is taken for it, anything else is none. */
+function fakePolicies(): App['policies'] {
+  const thresholds = { suspectMicro: [4_000, 3_000, 2_000, 1_000], failMicro: [8_000, 6_000, 4_000, 2_000] }
+  const row = { prover: '*', verifier: 'haswell *', temperature: 1, ...thresholds, worstMicro: 900_000 }
+  const policy = {
+    ...{ id: digestOf(new Uint8Array(32).fill(3)), model: digestOf(new Uint8Array(32).fill(4)) },
+    ...{ modelName: 'cfab-tiny', engine: 'llama.cpp/b1 0123 haswell linux-x64', inForce: true },
+    rows: [{ ...row, honestAudits: 3_000, honestTokens: 300_000 }],
+  }
+  return {
+    list: () => [policy],
+    publish: async (file) => {
+      if (file.length !== 1) throw new FabricError('CF_CONTROL_BAD_REQUEST', { param: 'file', expected: 'one byte' })
+      return { policy, calibratedBy: USER }
+    },
   }
 }

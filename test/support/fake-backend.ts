@@ -12,6 +12,7 @@ import type {
   Backend,
   BackendMetrics,
   ChatMessage,
+  DetokenizeRequest,
   Embedded,
   GenerateRequest,
   LoadedModel,
@@ -21,10 +22,17 @@ import type {
   TokenChance,
   ToolFormat,
 } from '../../models/backend.ts'
-import { checkAudit, checkEmbed, checkGenerate, checkLoad, checkOperation } from '../../models/requests.ts'
+import {
+  checkAudit,
+  checkDetokenize,
+  checkEmbed,
+  checkGenerate,
+  checkLoad,
+  checkOperation,
+} from '../../models/requests.ts'
 import { promptSchedule } from '../../models/schedule.ts'
 import { StopScanner } from '../../models/stop-scanner.ts'
-import { REPLACEMENT, TextStream } from '../../models/text-stream.ts'
+import { outputText, REPLACEMENT, TextStream } from '../../models/text-stream.ts'
 
 const START = 0
 const STOP = 1
@@ -183,6 +191,11 @@ export class FakeBackend implements Backend {
     return Uint32Array.from(
       pieces.flatMap((piece) => (SPECIALS.includes(piece) ? [SPECIALS.indexOf(piece)] : byteIds(piece))),
     )
+  }
+
+  async detokenize(request: DetokenizeRequest): Promise<string> {
+    checkDetokenize(request, this.#known())
+    return outputText(textOf, request, [STOP])
   }
 
   schedule(promptTokens: number): readonly number[] {

@@ -169,5 +169,7 @@ export function fakeView(
     assurance: 'local',
     reason: null,
     text: request.input.task === 'embedding' ? '' : FAKE_TEXT,
+    reports: [],
+    disputes: [],
   }
 }

@@ -6,6 +6,7 @@ import { invariant } from '../../core/invariant.ts'
 import { admitJob } from '../../core/job/admission.ts'
 import type { Certified, Job, JobEvent } from '../../core/job/job.ts'
 import { type Bench, judgeAssignment, judgeFindings, judgeSettlement, type ModelFacts } from '../../core/job/judge.ts'
+import { judgeCommitSet } from '../../core/job/judge-commits.ts'
 import { assignmentOf, step } from '../../core/job/machine.ts'
 import type { AssignmentProposal, FindingProposal, SettlementProposal } from '../../core/job/proposal.ts'
 import { openChain } from '../../core/latency/chain.ts'
@@ -13,6 +14,7 @@ import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf } from '../../core/log/authority.ts'
+import { holdBody } from '../../core/log/bodies.ts'
 import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
 import { type GenesisBody, genesisRoster } from '../../core/log/genesis.ts'
 import type { Intent } from '../../core/log/intent.ts'
@@ -22,6 +24,7 @@ import { standingOf } from '../../core/log/standing.ts'
 import { deliveryCodec } from '../../core/receipt/receipt.ts'
 import { type Member, ROLE, type RosterSnapshot, rosterSnapshot } from '../../core/roster/roster.ts'
 import type { Validation } from '../../core/validation.ts'
+import { type PolicyTable, policyTableCodec } from '../../core/verification/policy-table.ts'
 import { claimOf } from '../../node/jobs/claim.ts'
 import { ALICE, applied, intentOfAlice, LogSwarm, MINT_KEY, NO_SIGNATURES, START_MS } from './log-swarm.ts'
 import { missing } from './missing.ts'
@@ -31,6 +34,8 @@ const WORKERS = ['w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7']
 /** Names that `joined` may list. */
 export const JOINED = ['j0', 'j1', 'j2', 'j3']
 export const EDGE = keyNamed('edge')
+/** In the roster like the first, but no job is its. */
+export const OTHER_EDGE = keyNamed('other edge')
 export const FACTS: ModelFacts = { megaParams: 3, vocabSize: 1_000, stopIds: [0], dimensions: 0 }
 /** Of a model that embeds. */
 export const VECTOR_FACTS: ModelFacts = { ...FACTS, stopIds: [], dimensions: 16 }
@@ -52,15 +57,18 @@ export type JobRunOptions = {
   readonly attemptsMax?: number
   /** Peers that came in by invites and made epoch 1: then jobs are drawn from its roster. */
   readonly joined?: readonly string[]
+  /** Audit thresholds that the log has before the job is held. */
+  readonly policy?: PolicyTable
 }
 
-/** Workers of different owners and address blocks, validators that do not work, one edge. */
+/** Workers of different owners and address blocks, validators that do not work, two edges. */
 export function wholeSwarm({ genesis = {}, validatorCount = 4 }: JobRunOptions = {}): LogSwarm {
   const validators = validatorKeys(validatorCount)
   const members = [
     ...WORKERS.map((name, block) => memberNamed(name, { block })),
     ...range(validatorCount).map((place) => memberNamed(`v${place}`, { block: 100 + place, roles: ROLE.validator })),
     memberNamed('edge', { block: 200, roles: ROLE.edge }),
+    memberNamed('other edge', { block: 201, roles: ROLE.edge }),
   ]
   const swarm = new LogSwarm({ members, validators: validators.map(({ peer }) => peer), ...genesis })
   swarm.validators = validators
@@ -83,7 +91,10 @@ export class JobRun {
     const first = genesisRoster(this.swarm.genesis)
     this.roster = options.joined === undefined ? first : nextRoster(this.swarm, first, options.joined)
     const envelope = this.swarm.intent(options.intent)
-    const held = applied(this.swarm.apply('hold', envelope))
+    const { policy } = options
+    if (policy !== undefined)
+      applied(this.swarm.apply('policy', sealAs(policyTableCodec, policy, this.swarm.state.swarmId, MINT_KEY)))
+    const held = applied(this.swarm.apply('hold', holdBody(EDGE.peer, envelope)))
     invariant(held.jobId !== null, 'a hold makes a job')
     this.id = held.jobId
     this.first = this.#admitted(intentOfAlice(options.intent), envelope, held, options.attemptsMax ?? 1)
@@ -182,7 +193,18 @@ export class JobRun {
     return this.tell({ type: 'committed', replica, commitment: this.claim(replica, ids, text).commitment })
   }
 
+  /** A quorum signs what was committed to; nothing to do for a job that nobody witnesses. */
+  witness(): Job {
+    const { job } = this
+    if (job.phase !== 'committed' || job.commitSet?.certificate !== null) return job
+    const { commitments } = job.commitSet
+    const proposal = { assignment: this.assignment, commitments }
+    const statement = expectAccepted(judgeCommitSet(this.swarm.state, proposal))
+    return this.tell({ type: 'commit-set-certified', certificate: this.swarm.certificate(statement) })
+  }
+
   reveal(replica: number): Job {
+    this.witness()
     return this.tell({ type: 'revealed', replica, reveal: this.claims.get(replica)?.reveal ?? new Uint8Array() })
   }
 
@@ -223,9 +245,13 @@ export class JobRun {
 
   get findingProposal(): FindingProposal {
     const replicas = 'replicas' in this.job ? this.job.replicas : []
+    const commitSet = 'commitSet' in this.job ? this.job.commitSet : null
+    const handedIn = replicas.map((replica) => ('commitment' in replica ? replica.commitment : new Uint8Array()))
     return {
       assignment: this.assignment,
-      commitments: replicas.map((replica) => ('commitment' in replica ? replica.commitment : new Uint8Array())),
+      commitments: commitSet?.commitments ?? handedIn,
+      ...(commitSet?.certificate ?? NO_SIGNATURES),
+      audits: 'audits' in this.job ? this.job.audits : [],
       reveals: replicas.map((replica) => ('reveal' in replica ? replica.reveal : new Uint8Array())),
       stop: 'stop' in this.job ? this.job.stop : new Uint8Array(),
     }
@@ -253,7 +279,7 @@ export class JobRun {
     const reason = chosen !== null ? 'paid' : job.phase === 'failed' ? job.reason : 'output_rejected'
     const reveals = job.intent.verify === 'before' && job.phase === 'verified' ? this.findingProposal.reveals : []
     const outcome = chosen === null ? 'refunded' : 'paid'
-    return { jobId: this.id, attempt: 0, outcome, reason, chosen: chosen ?? CHOSEN_NONE, reveals }
+    return { jobId: this.id, attempt: 0, outcome, reason, chosen: chosen ?? CHOSEN_NONE, reveals, cosines: [] }
   }
 
   settle(): Job {
@@ -285,7 +311,15 @@ export class JobRun {
     const { state } = this.swarm
     const logged = this.swarm.job(this.id)
     const { index, previous, timeMs } = entry
-    const hold = { hash, index, previous, timeMs, deadlineMs: logged.deadlineMs, amount: logged.holdAmount }
+    const hold = {
+      edge: logged.edge,
+      hash,
+      index,
+      previous,
+      timeMs,
+      deadlineMs: logged.deadlineMs,
+      amount: logged.holdAmount,
+    }
     const job = admitJob({
       id: this.id,
       user: logged.user,

@@ -1,12 +1,19 @@
 /** Every role of a swarm of several machines in one process: an edge, four validators and eight workers with a fake engine each, that can be killed. */
+import { sealAs } from '../../core/identity/envelope.ts'
 import { type PeerId, parseDigest } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { DEFAULT_POLICY, type GenesisBody, genesisRoster, type Policy } from '../../core/log/genesis.ts'
 import { type Intent, PLAIN, payloadCodec, payloadCommitment, plainMessage } from '../../core/log/intent.ts'
 import type { Refused } from '../../core/log/refusal.ts'
+import { type PolicyTable, policyTableCodec } from '../../core/verification/policy-table.ts'
+import { AuditorRole } from '../../node/jobs/auditor.ts'
 import { Coordinator } from '../../node/jobs/coordinator.ts'
+import { DisputeDesk } from '../../node/jobs/disputes.ts'
+import type { Dissent } from '../../node/jobs/dissent.ts'
 import { staticRosters } from '../../node/jobs/job-roster.ts'
+import type { NodeModel } from '../../node/jobs/model.ts'
+import { RefereeRole } from '../../node/jobs/referee.ts'
 import { ValidatorRole } from '../../node/jobs/validator.ts'
 import { renderedMessages } from '../../node/jobs/words.ts'
 import { WorkerRole } from '../../node/jobs/worker.ts'
@@ -17,7 +24,7 @@ import { systemClock, systemRandom } from '../../node/runtime/system.ts'
 import { FAKE_DIGEST, FAKE_LOAD, FakeBackend, type FakeOptions } from './fake-backend.ts'
 import { FAKE_CHAT, fakeModel, runnerOf } from './fake-models.ts'
 import { EDGE, secretOf, wholeSwarm } from './job-run.ts'
-import { type LogSwarm, START_MS } from './log-swarm.ts'
+import { type LogSwarm, MINT_KEY, START_MS } from './log-swarm.ts'
 import { createMemoryStore } from './memory-store.ts'
 
 const PAYLOAD = {
@@ -33,6 +40,14 @@ export type JobSwarmOptions = {
   /** In place of the edge, four validators and eight workers. */
   readonly members?: GenesisBody['members']
   readonly engine?: Partial<FakeOptions>
+  /** In place of a fake model with these options, one for each machine. */
+  readonly model?: (peer: PeerId) => Promise<NodeModel>
+  /** Audit thresholds that the log has before there are jobs. */
+  readonly table?: PolicyTable
+  /** Validators audit and referee too, as they do in daemons. */
+  readonly validatorsCompute?: boolean
+  /** The edge disputes what auditors failed. */
+  readonly disputesFailed?: boolean
 }
 
 export class JobSwarm {
@@ -42,9 +57,16 @@ export class JobSwarm {
   readonly clock: Clock
   /** What went wrong that should not have. */
   readonly bugs: unknown[] = []
+  /** Referees that were outvoted. */
+  readonly dissents: Dissent[] = []
+  /** How far everybody's clock has been put forward. */
+  skewMs = 0
+  /** A new desk of the edge over the same store, as a restart makes one. */
+  readonly newDesk: () => DisputeDesk
   readonly #machines: ReadonlyMap<PeerId, PeerTransport>
+  readonly #validators: readonly ValidatorRole[]
 
-  private constructor(options: JobSwarmOptions, engines: ReadonlyMap<PeerId, Awaited<ReturnType<typeof fakeModel>>>) {
+  private constructor(options: JobSwarmOptions, engines: ReadonlyMap<PeerId, NodeModel>, spare: NodeModel) {
     const policy = {
       ...DEFAULT_POLICY,
       answerMs: 200,
@@ -56,39 +78,55 @@ export class JobSwarm {
     const { members } = options
     this.log = wholeSwarm({ genesis: { policy, ...(members === undefined ? {} : { members }) } })
     const startMs = systemClock.nowMs()
-    this.clock = { ...systemClock, nowMs: () => Number(START_MS) + systemClock.nowMs() - startMs }
+    this.clock = { ...systemClock, nowMs: () => Number(START_MS) + systemClock.nowMs() - startMs + this.skewMs }
     const onBug = (error: unknown): void => void this.bugs.push(error)
     const network = createMemoryNetwork(options.network ?? {}, { clock: this.clock, random: systemRandom, onBug })
     const { state } = this.log
     const rosters = staticRosters(genesisRoster(state.genesis))
-    const facts = [...engines.values()][0]?.facts
+    // Also where nobody works the edge knows its model.
+    const facts = ([...engines.values()][0] ?? spare).facts
     const common = { clock: this.clock, random: systemRandom, state: () => state, rosters, facts: () => facts }
-    for (const key of this.log.validators)
-      new ValidatorRole({ ...common, key, store: createMemoryStore(), transport: network.endpoint(key.peer) })
+    this.#validators = this.log.validators.map((key) => {
+      const ports = { key, store: createMemoryStore(), transport: network.endpoint(key.peer) }
+      if (options.validatorsCompute === true) {
+        const runner = runnerOf(spare)
+        new AuditorRole({ ...common, ...ports, runner })
+        new RefereeRole({ ...common, ...ports, runner })
+      }
+      return new ValidatorRole({ ...common, ...ports })
+    })
     this.#machines = new Map(
       [...engines].map(([peer, model]) => {
         const transport = network.endpoint(peer)
         const ports = { key: secretOf(peer), store: createMemoryStore(), transport, runner: runnerOf(model) }
         new WorkerRole({ ...common, ...ports })
+        new AuditorRole({ ...common, ...ports })
+        new RefereeRole({ ...common, ...ports })
         return [peer, transport]
       }),
     )
+    if (options.table !== undefined)
+      this.log.apply('policy', sealAs(policyTableCodec, options.table, state.swarmId, MINT_KEY))
+    const edge = {
+      ...{ ...common, key: EDGE, store: this.store, transport: network.endpoint(EDGE.peer), ledger: this.#ledger },
+      ...{ fatal: onBug, misbehaved: () => undefined, onEvidence: () => undefined },
+    }
+    const { disputesFailed = false } = options
+    const desk = { ...edge, onDissent: (dissent: Dissent) => void this.dissents.push(dissent) }
+    this.newDesk = () => new DisputeDesk({ requestMs: 1_000, refereeMs: 2_000, tickMs: 20, disputesFailed }, desk)
     this.coordinator = new Coordinator(
       { jobCountMax: 16, retryMs: 20, retryMsMax: 200, tickMs: 20, requestMs: 1_000, feedCountMax: 16 },
-      {
-        ...{ ...common, key: EDGE, store: this.store, transport: network.endpoint(EDGE.peer), ledger: this.#ledger },
-        ...{ fatal: onBug, misbehaved: () => undefined, onEvidence: () => undefined },
-      },
+      edge,
     )
     void this.coordinator.run()
   }
 
   static async start(options: JobSwarmOptions = {}): Promise<JobSwarm> {
     const engines = new Map<PeerId, Awaited<ReturnType<typeof fakeModel>>>()
-    const { members } = wholeSwarm().state.genesis
+    const members = [...wholeSwarm().state.genesis.members, ...(options.members ?? [])]
     for (const { peer, roles } of members)
-      if ((roles & 1) !== 0) engines.set(peer, await fakeModel(FAKE_CHAT, options.engine))
-    return new JobSwarm(options, engines)
+      if ((roles & 1) !== 0) engines.set(peer, await (options.model?.(peer) ?? fakeModel(FAKE_CHAT, options.engine)))
+    return new JobSwarm(options, engines, await fakeModel(FAKE_CHAT))
   }
 
   /** A job of Alice: its feed, and its id. */
@@ -121,6 +159,7 @@ export class JobSwarm {
     append: async (kind, body, alongside): Promise<Applied | Refused> => {
       this.log.nowMs = BigInt(this.clock.nowMs())
       const result = this.log.apply(kind, body)
+      if (result.status === 'applied') for (const validator of this.#validators) validator.logged(result)
       if (result.status === 'applied') await this.store.commit(alongside?.(result) ?? [])
       return result
     },

@@ -4,12 +4,20 @@ import type { KeyPair } from '../../core/identity/keys.ts'
 import { type AccountId, type Digest, type JobId, type PeerId, userAccount } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import { DEFAULT_PRICES } from '../../core/ledger/pricing.ts'
-import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
+import { CHOSEN_NONE, settlementCodec, ZERO_DIGEST } from '../../core/ledger/settlement.ts'
 import { type Applied, applyEntry, buildEntry, type Refused } from '../../core/log/apply.ts'
 import { assignmentBody } from '../../core/log/apply-job.ts'
 import { assignmentCodec } from '../../core/log/assignment.ts'
 import { abstainersOf, numberedSubject, statementOf } from '../../core/log/authority.ts'
-import { type DirectBody, genesisEntryCodec, mintCodec, transferCodec } from '../../core/log/bodies.ts'
+import {
+  type DirectBody,
+  type Dispute,
+  disputeCodec,
+  genesisEntryCodec,
+  holdBody,
+  mintCodec,
+  transferCodec,
+} from '../../core/log/bodies.ts'
 import {
   type AssignmentEntry,
   assignmentEntryCodec,
@@ -26,10 +34,12 @@ import type { EntryKind } from '../../core/log/entry.ts'
 import { beaconDigest, rosterDigest } from '../../core/log/epochs.ts'
 import { DEFAULT_POLICY, type Genesis, type GenesisBody, makeGenesis } from '../../core/log/genesis.ts'
 import { type Intent, intentCodec, NEUTRAL } from '../../core/log/intent.ts'
+import { rulingOf } from '../../core/log/ruling.ts'
 import { settlementOf } from '../../core/log/settling.ts'
 import { createState, type LoggedJob, type LogState } from '../../core/log/state.ts'
 import { type CompactCertificate, certify, compactOf } from '../../core/quorum/certificate.ts'
 import { castVote, type Statement, type VoteKind } from '../../core/quorum/vote.ts'
+import type { DisputeOutcome } from '../../core/verification/dispute.ts'
 import { type Finding, findingCodec } from '../../core/verification/finding.ts'
 import { EXACT_V1 } from '../../core/verification/policy.ts'
 import { digestNamed, keyNamed, memberNamed, validatorKeys } from './people.ts'
@@ -135,9 +145,14 @@ export class LogSwarm {
     return sealAs(intentCodec, intentOfAlice(parts), this.state.swarmId, user)
   }
 
+  /** Body of the entry that makes a job of an intent. */
+  holdBody(parts: Partial<Intent> = {}, user: KeyPair = ALICE, edge: PeerId = keyNamed('edge').peer): Uint8Array {
+    return holdBody(edge, this.intent(parts, user))
+  }
+
   /** Holds an intent and gives its job. */
   hold(parts: Partial<Intent> = {}, user: KeyPair = ALICE): LoggedJob {
-    const { jobId } = applied(this.apply('hold', this.intent(parts, user)))
+    const { jobId } = applied(this.apply('hold', this.holdBody(parts, user)))
     invariant(jobId !== null, 'a hold makes a job')
     return this.job(jobId)
   }
@@ -172,7 +187,7 @@ export class LogSwarm {
     return {
       ...{ jobId: job.id, attempt: job.attempt, replica, worker, commitmentHash: digestNamed(`commitment ${replica}`) },
       ...{ tokensRoot: digestNamed('output'), tokenCount: 100, verdict: 'pass', methods: 3, reason: 'none', agree: 3 },
-      ...{ policyId: EXACT_V1.id, ...parts },
+      ...{ policyId: EXACT_V1.id, auditsHash: ZERO_DIGEST, evidenceMicro: 0, ...parts },
     }
   }
 
@@ -217,10 +232,31 @@ export class LogSwarm {
   }
 
   correction(job: LoggedJob, legs: Correction['legs'], number = job.correctionCount): Uint8Array {
-    const correction = correctionCodec.encode({ jobId: job.id, number, reason: 'put right', legs })
+    const none = { dispute: ZERO_DIGEST, outcome: 'none', referees: [] } as const
+    return this.certifiedCorrection({ jobId: job.id, number, reason: 'put right', legs, ...none })
+  }
+
+  certifiedCorrection(body: Correction, abstaining: readonly PeerId[] = []): Uint8Array {
+    const correction = correctionCodec.encode(body)
     const digest = correctionCodec.digest(this.state.swarmId, correction)
-    const statement = statementOf(this.state, 'correction', { subject: job.id, attempt: 0, index: number, digest })
-    return correctionEntryCodec.encode({ correction, attempt: 0, ...this.certificate(statement) })
+    const parts = { subject: body.jobId, attempt: 0, index: body.number, digest }
+    const statement = statementOf(this.state, 'correction', parts)
+    return correctionEntryCodec.encode({ correction, attempt: 0, ...this.certificate(statement, abstaining) })
+  }
+
+  dispute(job: LoggedJob, opener: KeyPair, parts: Partial<Dispute> = {}): Uint8Array {
+    const { id: jobId, attempt, disputes } = this.job(job.id)
+    const body = { jobId, attempt, replica: 0, claim: 'reject', number: disputes.length, ...parts } as const
+    return sealAs(disputeCodec, body, this.state.swarmId, opener)
+  }
+
+  /** Ends the last dispute of a job. */
+  ruling(job: LoggedJob, outcome: DisputeOutcome, referees: readonly PeerId[] = []): Uint8Array {
+    const now = this.job(job.id)
+    const dispute = now.disputes.at(-1)
+    const worker = now.workers[dispute?.replica ?? 0]
+    invariant(dispute !== undefined && worker !== undefined, 'there is a dispute to end')
+    return this.certifiedCorrection(rulingOf(now, dispute, outcome, referees), abstainersOf(this.state, worker))
   }
 
   /** The next epoch's roster entry. */

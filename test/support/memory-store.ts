@@ -57,6 +57,11 @@ export function createMemoryStore(disk: MemoryDisk = createMemoryDisk()): Store 
         .reverse()
         .slice(0, limit),
     payload: (id) => row('payload', id),
+    keptPayloads: (limit) =>
+      jobs()
+        .filter(({ id, phase }) => phase === 'settled' && disk.rows.has(`payload/${id}`))
+        .slice(0, limit)
+        .map(({ id }) => id),
     receipt: (id) => disk.receipts.get(id),
     vote: (voter, subject) => row('vote', `${voter} ${subject}`),
     work: (worker, subject) => row('work', `${worker} ${subject}`),

@@ -107,7 +107,8 @@ function networkOf(nats: readonly boolean[], spaces: readonly string[]): TestNet
     stop: () => {
       opened.delete(network)
       // The kernel takes a deleted namespace apart later: without this the next network meets links and addresses of this one.
-      for (const place of nats.keys()) spawnSync('ip', ['link', 'delete', managementLink(place)], { timeout: COMMAND_MS })
+      for (const place of nats.keys())
+        spawnSync('ip', ['link', 'delete', managementLink(place)], { timeout: COMMAND_MS })
       for (const space of spaces) removeSpace(space)
     },
   }

@@ -4,7 +4,7 @@ import type { KeyPair } from '../../core/identity/keys.ts'
 import { invariant } from '../../core/invariant.ts'
 import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
 import { type Receipt, receiptCodec, receiptFileCodec } from '../../core/receipt/receipt.ts'
-import { EDGE, expectAccepted } from './job-run.ts'
+import { EDGE, expectAccepted, OTHER_EDGE } from './job-run.ts'
 import type { SettledRun } from './settled-job.ts'
 
 const NOTHING = new Uint8Array()
@@ -41,6 +41,7 @@ const bodyOf = (receipt: Receipt) => expectAccepted(settlementCodec.decode(recei
 export const LIES: readonly Lie[] = [
   ['another hold time', (r) => ({ ...r, hold: { ...r.hold, timeMs: r.hold.timeMs + 1n } }), 'hold'],
   ['another hold index', (r) => ({ ...r, hold: { ...r.hold, index: r.hold.index + 1n } }), 'hold'],
+  ['another edge', (r) => ({ ...r, hold: { ...r.hold, edge: OTHER_EDGE.peer } }), 'hold'],
   ['no answers', (r) => ({ ...r, assignment: { ...r.assignment, answers: [] } }), 'assignment.answers'],
   [
     'a signature less on the assignment',

@@ -60,10 +60,13 @@ export type SwarmOptions = {
   readonly log?: Genesis['log']
   /** Validators that are not started: the test plays them. */
   readonly played?: readonly number[]
+  /** Places whose compute host lies, and how: lying-node.ts. */
+  readonly liars?: Readonly<Record<number, 'substitute' | 'edit'>>
   /** More flags of every daemon. */
   readonly flags?: readonly string[]
 }
 
+const LYING = fileURLToPath(new URL('./lying-node.ts', import.meta.url))
 const COMMAND = fileURLToPath(new URL('../../bin/cfab-node.js', import.meta.url))
 const LISTENS = /listens on (http:\/\/\S+)/
 const MESH_PORT = 7734
@@ -196,7 +199,9 @@ function createNode({ place, home, paths, key, port, machine, options }: Seat): 
     start: async (...more) => {
       const flags = [...FLAGS, ...reach, ...nat, ...(options.flags ?? []), ...more]
       const [command = '', ...words] = [...(machine?.enter ?? []), process.execPath]
-      child = spawn(command, [...words, COMMAND, 'start', '--home', home, ...flags], { env: environment() })
+      const lie = options.liars?.[place]
+      const program = lie === undefined ? [COMMAND] : [LYING, lie]
+      child = spawn(command, [...words, ...program, 'start', '--home', home, ...flags], { env: environment() })
       log = ''
       address = await listens(child, (part) => {
         log = (log + part).slice(-LOG_CHARACTERS_MAX)

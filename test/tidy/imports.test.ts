@@ -28,6 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['node/stores', 'node/mesh', 'node/hosts', 'node/control'],
   ['node/jobs'],
   ['node/simulation'],
+  ['node/calibration'],
   ['node/swarm'],
   ['node'],
 ]

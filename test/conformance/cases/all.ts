@@ -2,6 +2,7 @@ import type { VectorFile } from '../vector.ts'
 import { assignmentVectors } from './assignment.ts'
 import { canonicalVectors } from './canonical.ts'
 import { certificateVectors } from './certificate.ts'
+import { disputeVectors } from './dispute.ts'
 import { entryVectors } from './entry.ts'
 import { envelopeVectors } from './envelope.ts'
 import { epochVectors } from './epoch.ts'
@@ -35,6 +36,7 @@ export function allVectors(): readonly VectorFile[] {
     entryVectors(),
     holdVectors(),
     settlementVectors(),
+    disputeVectors(),
     intentVectors(),
     payloadVectors(),
     assignmentVectors(),

@@ -3,7 +3,7 @@ import { encodeWire, type Wire } from '../../../core/codec/canonical.ts'
 import { digestBytes, nodeAccount, platformAccount, userAccount } from '../../../core/ids.ts'
 import { buildEntry } from '../../../core/log/apply.ts'
 import { genesisEntryCodec } from '../../../core/log/bodies.ts'
-import { type Entry, type EntryKind, entryCodec, LOG_TIME_MS_MAX } from '../../../core/log/entry.ts'
+import { ENTRY_KINDS, type Entry, type EntryKind, entryCodec, LOG_TIME_MS_MAX } from '../../../core/log/entry.ts'
 import { ALICE, BOB, LogSwarm, MINT_KEY, START_MS } from '../../support/log-swarm.ts'
 import { digestNamed, keyNamed } from '../../support/people.ts'
 import { acceptedEntry, refusedEntry } from '../log-case.ts'
@@ -74,7 +74,7 @@ function formCases(): VectorCase[] {
     refusedEntry('a byte after the entry', 'entry_malformed', swarm, concatBytes(good, Uint8Array.of(0))),
     refusedEntry('an entry cut short', 'entry_malformed', swarm, good.subarray(0, -1)),
     refusedEntry('an entry of 1,025 bytes', 'entry_too_large', swarm, new Uint8Array(1_025)),
-    refusedEntry('an unknown kind', 'entry_malformed', swarm, encodeWire(parts.with(1, 14))),
+    refusedEntry('an unknown kind', 'entry_malformed', swarm, encodeWire(parts.with(1, ENTRY_KINDS.length))),
     refusedEntry('an unknown version', 'entry_malformed', swarm, encodeWire(parts.with(0, 2))),
     refusedEntry('a small index in its short form', 'entry_malformed', swarm, encodeWire(parts.with(2, 1))),
     refusedEntry('a body that is no envelope', 'body_malformed', swarm, next(swarm, 'mint', Uint8Array.of(0xc1))),

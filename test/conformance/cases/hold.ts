@@ -1,6 +1,8 @@
 import type { RefusalReason } from '../../../core/log/apply.ts'
 import { buildEntry } from '../../../core/log/apply.ts'
+import { holdBody } from '../../../core/log/bodies.ts'
 import { type Intent, NEUTRAL, NO_SAMPLING } from '../../../core/log/intent.ts'
+import { EDGE } from '../../support/job-run.ts'
 import { ALICE, BOB, LogSwarm, START_MS } from '../../support/log-swarm.ts'
 import { acceptedEntry, refusedEntry } from '../log-case.ts'
 import type { VectorCase, VectorFile } from '../vector.ts'
@@ -14,7 +16,7 @@ export function holdVectors(): VectorFile {
 }
 
 function holdOf(swarm: LogSwarm, parts: Partial<Intent>, user = ALICE, forwardMs = 0n): Uint8Array {
-  return buildEntry(swarm.state, 'hold', swarm.intent(parts, user), START_MS + forwardMs).bytes
+  return buildEntry(swarm.state, 'hold', swarm.holdBody(parts, user), START_MS + forwardMs).bytes
 }
 
 function acceptedCases(): VectorCase[] {
@@ -74,7 +76,13 @@ function refusedCases(): VectorCase[] {
       'a signature that is cut',
       'body_malformed',
       fresh,
-      buildEntry(fresh.state, 'hold', fresh.intent().subarray(0, -1), START_MS).bytes,
+      buildEntry(fresh.state, 'hold', holdBody(EDGE.peer, fresh.intent().subarray(0, -1)), START_MS).bytes,
+    ),
+    refusedEntry(
+      'the bare intent, that nobody drives',
+      'body_malformed',
+      fresh,
+      buildEntry(fresh.state, 'hold', fresh.intent(), START_MS).bytes,
     ),
   ]
 }

@@ -93,6 +93,7 @@ test('every setting refuses what it cannot mean', () => {
     logLevel: ['loud', ''],
     embeddingModel: ['', 'a b'],
     requireKey: ['', 'yes', 'TRUE', '1'],
+    disputeFailed: ['', 'yes', 'TRUE', '1'],
     openJobs: ['0', '257', 'none', ''],
     openJobsPerKey: ['0', '257', ''],
     keyRate: ['0', '-1', '1.5', 'None', '1000000', ''],

@@ -17,8 +17,8 @@ test('each phase owes its own work', () => {
   assert.equal(due.get('proposed'), ['vote-assignment'])
   assert.equal(due.get('assigned'), ['log-assignment'])
   assert.equal(due.get('executing'), Array(3).fill('execute'))
-  assert.equal(due.get('committed'), Array(3).fill('reveal'))
-  assert.equal(due.get('revealed'), ['vote-findings'])
+  assert.equal(due.get('committed'), ['vote-commit-set'])
+  assert.equal(due.get('revealed'), ['audit'])
   assert.equal(due.get('audited'), ['vote-findings'])
   assert.equal(due.get('verified'), ['vote-settlement'])
   assert.equal(due.get('disputed'), ['log-results'])
@@ -38,6 +38,35 @@ test('what is done is not owed any more', () => {
   const revealing = runTo(committed)
   revealing.reveal(0)
   assert.equal(owed(revealing.job).map(effectKey), ['reveal/1', 'reveal/2'])
+})
+
+test('nobody is asked to reveal before a quorum has signed what was committed to, where anybody witnesses', () => {
+  const run = runTo(committed)
+  assert.equal(typesOf(run.job), ['vote-commit-set'])
+  const before = run.job
+  assert.is(run.tell({ type: 'revealed', replica: 0, reveal: Uint8Array.of(1) }), before)
+  run.witness()
+  assert.equal(typesOf(run.job), Array(3).fill('reveal'))
+  const certificate = { bitmap: 1, signatures: new Uint8Array(64) }
+  const witnessed = run.job
+  assert.is(run.tell({ type: 'commit-set-certified', certificate }), witnessed)
+  const alone = runTo(committed, { genesis: { local: true } })
+  assert.equal(typesOf(alone.job), Array(3).fill('reveal'))
+  for (const replica of [0, 1, 2]) alone.reveal(replica)
+  assert.equal(typesOf(alone.job), ['vote-findings'])
+})
+
+test('a replica that does not reveal stays in the set that was witnessed', () => {
+  const run = runTo(committed)
+  run.witness()
+  for (const replica of [0, 1]) run.reveal(replica)
+  run.tell({ type: 'lost', replica: 2, reason: 'gone' })
+  assert.ok(run.job.phase === 'revealed')
+  if (run.job.phase !== 'revealed') return
+  assert.equal(run.job.commitSet?.commitments.filter(({ length }) => length > 0).length, 3)
+  run.tell({ type: 'audited', audits: [{ first: 0, reports: [Uint8Array.of(7)] }] })
+  assert.equal(typesOf(run.job), ['vote-findings'])
+  assert.equal(run.tell({ type: 'cancel' }).phase, 'audited')
 })
 
 test('results are logged before the settlement is voted on, and it is certified before it is logged', () => {

@@ -27,7 +27,16 @@ function finding(replica: number, parts: Partial<Finding> = {}): Finding {
   return {
     ...{ jobId: jobNamed('job'), attempt: 0, replica, worker: WORKERS[replica] ?? WORKERS[0] ?? keyNamed('w0').peer },
     ...{ commitmentHash: digestNamed('commitment'), tokensRoot: digestNamed('output'), tokenCount: 100 },
-    ...{ verdict: 'pass', methods: 3, reason: 'none', agree: 3, policyId: digestNamed('policy'), ...parts },
+    ...{
+      verdict: 'pass',
+      methods: 3,
+      reason: 'none',
+      agree: 3,
+      policyId: digestNamed('policy'),
+      auditsHash: ZERO_DIGEST,
+      evidenceMicro: 0,
+      ...parts,
+    },
   }
 }
 

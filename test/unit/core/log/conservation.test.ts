@@ -33,11 +33,11 @@ type Step = {
 }
 
 function holdStep(swarm: LogSwarm, { a, b }: Step, jobs: LoggedJob[]): void {
-  const intent = swarm.intent(
+  const body = swarm.holdBody(
     { nonce: BigInt(a % 8), maxTokens: 1 + (b % 64), replicas: 1 + (b % 3), expiresMs: swarm.nowMs + 1_000n },
     pick(USERS, a, ALICE),
   )
-  const result = swarm.apply('hold', intent)
+  const result = swarm.apply('hold', body)
   if (result.status === 'applied' && result.jobId !== null) jobs.push(swarm.job(result.jobId))
 }
 

@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../../../core/limits.ts'
+import { holdBody } from '../../../../core/log/bodies.ts'
 import { entryCodec } from '../../../../core/log/entry.ts'
 import {
   type Intent,
@@ -13,7 +14,7 @@ import {
   payloadCodec,
   plainMessage,
 } from '../../../../core/log/intent.ts'
-import { applied, intentOfAlice, LogSwarm, START_MS } from '../../../support/log-swarm.ts'
+import { ALICE, applied, intentOfAlice, LogSwarm, START_MS } from '../../../support/log-swarm.ts'
 
 const EMBEDDING: Partial<Intent> = { task: 'embedding', sampling: NO_SAMPLING, verify: 'before', maxTokens: 2 }
 /** The longest of everything. */
@@ -35,7 +36,13 @@ test('the largest intent, with its signature, fits one entry of the log and one 
   const swarm = new LogSwarm({ region })
   const envelope = swarm.intent({ ...WORST, region })
   const previous = swarm.state.head.hash
-  const entry = { kind: 'hold', index: 2n ** 63n, previous, timeMs: 2n ** 48n, body: envelope } as const
+  const entry = {
+    kind: 'hold',
+    index: 2n ** 63n,
+    previous,
+    timeMs: 2n ** 48n,
+    body: holdBody(ALICE.peer, envelope),
+  } as const
   const { length } = entryCodec.encode(entry)
   console.log(`the worst intent: ${envelope.length} bytes, its entry ${length}`)
   assert.ok(length <= LIMITS.entryBytesMax)
@@ -43,7 +50,7 @@ test('the largest intent, with its signature, fits one entry of the log and one 
 
 test('an intent with every new field is held like any other', () => {
   const parts = { stop: ['END', '\n\n'], task: 'completion', maxBudget: 10_000_000n, expiresMs: START_MS + 1n } as const
-  const held = applied(new LogSwarm().apply('hold', new LogSwarm().intent(parts)))
+  const held = applied(new LogSwarm().apply('hold', new LogSwarm().holdBody(parts)))
   assert.ok(held.jobId !== null)
 })
 

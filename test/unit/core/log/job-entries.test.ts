@@ -40,7 +40,7 @@ test('held credit cannot be spent', () => {
   swarm.hold()
   const spend = swarm.direct({ kind: 'spend', from: alice, to: platformAccount('home'), amount: 1n }, ALICE)
   assert.is(reasonOf(swarm.apply('transfer', spend)), 'insufficient_credit')
-  assert.is(reasonOf(swarm.apply('hold', swarm.intent({ nonce: 2n }))), 'insufficient_credit')
+  assert.is(reasonOf(swarm.apply('hold', swarm.holdBody({ nonce: 2n }))), 'insufficient_credit')
 })
 
 test('a whole job pays workers and validators and gives the rest back', () => {
@@ -76,11 +76,11 @@ test('a job settles once, by whatever authority comes second', () => {
 test('one nonce is one job, and the same intent sent twice is charged once', () => {
   const swarm = new LogSwarm()
   swarm.hold()
-  assert.is(reasonOf(swarm.apply('hold', swarm.intent())), 'job_exists')
-  assert.is(reasonOf(swarm.apply('hold', swarm.intent({ replicas: 1 }))), 'nonce_used')
+  assert.is(reasonOf(swarm.apply('hold', swarm.holdBody())), 'job_exists')
+  assert.is(reasonOf(swarm.apply('hold', swarm.holdBody({ replicas: 1 }))), 'nonce_used')
   assert.is(swarm.held(ALICE.peer), HOLD)
   swarm.nowMs += 120_000n
-  assert.is(reasonOf(swarm.apply('hold', swarm.intent())), 'job_exists')
+  assert.is(reasonOf(swarm.apply('hold', swarm.holdBody())), 'job_exists')
 })
 
 test('two users may use the same nonce', () => {

@@ -1,6 +1,8 @@
 /** Each reason for which the log refuses an entry, reached by the smallest entry that deserves it; a refusal leaves no trace. */
+
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { sealAs } from '../../../../core/identity/envelope.ts'
 import { type Digest, nodeAccount, type PeerId, platformAccount, userAccount } from '../../../../core/ids.ts'
 import type { TransferRefusal } from '../../../../core/ledger/rules.ts'
 import { type Applied, buildEntry, type RefusalReason, type Refused } from '../../../../core/log/apply.ts'
@@ -16,6 +18,8 @@ import { sealInvite, sealSpend } from '../../../../core/log/invites.ts'
 import { scalarsRow } from '../../../../core/log/rows.ts'
 import { encodeEvidence, evidenceOf } from '../../../../core/quorum/evidence.ts'
 import { castVote } from '../../../../core/quorum/vote.ts'
+import type { DisputeOutcome } from '../../../../core/verification/dispute.ts'
+import { policyTableCodec } from '../../../../core/verification/policy-table.ts'
 import { ALICE, applied, BOB, LogSwarm, MINT_KEY, START_MS, STARTER } from '../../../support/log-swarm.ts'
 import { digestNamed, keyNamed } from '../../../support/people.ts'
 
@@ -42,6 +46,16 @@ function flipped(bytes: Uint8Array): Uint8Array {
 function settledJob(swarm: LogSwarm) {
   const job = swarm.judged()
   applied(swarm.apply('settlement', swarm.settlement(job, 0)))
+  return swarm.job(job.id)
+}
+
+/** A settled job, disputed by Alice and the ruling that followed, if any. */
+function disputedJob(swarm: LogSwarm, ...outcomes: readonly (DisputeOutcome | null)[]) {
+  const job = settledJob(swarm)
+  for (const outcome of outcomes) {
+    applied(swarm.apply('dispute', swarm.dispute(job, ALICE)))
+    if (outcome !== null) applied(swarm.apply('correction', swarm.ruling(job, outcome)))
+  }
   return swarm.job(job.id)
 }
 
@@ -84,6 +98,24 @@ function beaconBody(swarm: LogSwarm, epoch = 1n): Uint8Array {
 const ATTEMPTS: Record<EntryRefusal, Attempt> = {
   entry_too_large: (swarm) => swarm.applyBytes(new Uint8Array(1_025)),
   entry_malformed: (swarm) => swarm.applyBytes(garbage),
+  policy_repeated: (swarm) => {
+    const table = { model: digestNamed('model'), engine: 'an engine', rows: [] }
+    const body = sealAs(policyTableCodec, table, swarm.state.swarmId, MINT_KEY)
+    applied(swarm.apply('policy', body))
+    return swarm.apply('policy', body)
+  },
+  dispute_window_closed: (swarm) => {
+    const job = settledJob(swarm)
+    swarm.nowMs += 600_001n
+    return swarm.apply('dispute', swarm.dispute(job, ALICE))
+  },
+  dispute_unfounded: (swarm) => swarm.apply('dispute', swarm.dispute(settledJob(swarm), ALICE, { claim: 'accept' })),
+  dispute_open: (swarm) => swarm.apply('dispute', swarm.dispute(disputedJob(swarm, null), ALICE)),
+  dispute_decided: (swarm) => swarm.apply('dispute', swarm.dispute(disputedJob(swarm, 'rejected'), ALICE)),
+  dispute_count: (swarm) =>
+    swarm.apply('dispute', swarm.dispute(disputedJob(swarm, 'inconclusive', 'inconclusive'), ALICE)),
+  dispute_repeated: (swarm) =>
+    swarm.apply('dispute', swarm.dispute(disputedJob(swarm, 'inconclusive'), ALICE, { number: 0 })),
   index_mismatch: (swarm) => altered(swarm, { index: 2n }),
   previous_mismatch: (swarm) => altered(swarm, { previous: digestNamed('another entry') }),
   time_not_monotone: (swarm) => altered(swarm, { timeMs: START_MS - 1n }),
@@ -100,23 +132,23 @@ const ATTEMPTS: Record<EntryRefusal, Attempt> = {
   body_malformed: (swarm) => swarm.apply('mint', garbage),
   signature_invalid: (swarm) => swarm.apply('mint', flipped(swarm.mint(alice, 1n, 'key'))),
   authority_missing: (swarm) => swarm.apply('mint', swarm.mint(alice, 1n, 'key', ALICE)),
-  intent_out_of_bounds: (swarm) => swarm.apply('hold', swarm.intent({ replicas: 6 })),
-  region_mismatch: (swarm) => swarm.apply('hold', swarm.intent({ region: 'elsewhere' })),
+  intent_out_of_bounds: (swarm) => swarm.apply('hold', swarm.holdBody({ replicas: 6 })),
+  region_mismatch: (swarm) => swarm.apply('hold', swarm.holdBody({ region: 'elsewhere' })),
   job_exists: (swarm) => {
     const id = swarm.hold().id
-    const again = swarm.apply('hold', swarm.intent())
+    const again = swarm.apply('hold', swarm.holdBody())
     assert.is(again.status === 'refused' && again.jobId, id)
     return again
   },
   nonce_used: (swarm) => {
     const id = swarm.hold().id
-    const other = swarm.apply('hold', swarm.intent({ maxTokens: 1 }))
+    const other = swarm.apply('hold', swarm.holdBody({ maxTokens: 1 }))
     assert.is(other.status === 'refused' && other.jobId, id)
     return other
   },
-  intent_expired: (swarm) => swarm.apply('hold', swarm.intent({ expiresMs: START_MS })),
-  intent_lifetime: (swarm) => swarm.apply('hold', swarm.intent({ expiresMs: START_MS + 3_600_001n })),
-  budget_exceeded: (swarm) => swarm.apply('hold', swarm.intent({ maxBudget: 70_615n })),
+  intent_expired: (swarm) => swarm.apply('hold', swarm.holdBody({ expiresMs: START_MS })),
+  intent_lifetime: (swarm) => swarm.apply('hold', swarm.holdBody({ expiresMs: START_MS + 3_600_001n })),
+  budget_exceeded: (swarm) => swarm.apply('hold', swarm.holdBody({ maxBudget: 70_615n })),
   idempotency_conflict: (swarm) => {
     const { hash } = applied(swarm.apply('mint', swarm.mint(alice, 1n, 'key')))
     const other = swarm.apply('mint', swarm.mint(alice, 2n, 'key'))
@@ -207,7 +239,7 @@ const ATTEMPTS: Record<EntryRefusal, Attempt> = {
   },
   certificate_invalid: (swarm) => swarm.apply('assignment', flipped(swarm.assignment(swarm.hold()))),
   amount_out_of_range: (swarm) => swarm.apply('mint', swarm.mint(alice, 0n, 'key')),
-  insufficient_credit: (swarm) => swarm.apply('hold', swarm.intent({}, BOB)),
+  insufficient_credit: (swarm) => swarm.apply('hold', swarm.holdBody({}, BOB)),
   balance_out_of_range: (swarm) => {
     swarm.state.accounts.set('mint', { balance: -(2n ** 62n), held: 0n, vesting: [] })
     return swarm.apply('mint', swarm.mint(alice, 1n, 'key'))
@@ -234,8 +266,8 @@ test('a refused entry leaves the state as it was, byte for byte', () => {
   const job = swarm.judged()
   const before = traceOf(swarm)
   const refused = [
-    swarm.apply('hold', swarm.intent({ nonce: 2n, maxBudget: 1n })),
-    swarm.apply('hold', swarm.intent({ nonce: 3n }, BOB)),
+    swarm.apply('hold', swarm.holdBody({ nonce: 2n, maxBudget: 1n })),
+    swarm.apply('hold', swarm.holdBody({ nonce: 3n }, BOB)),
     swarm.apply('mint', swarm.mint(alice, 0n, 'fresh key')),
     swarm.apply('transfer', swarm.direct({ kind: 'spend', from: alice, to: platform, amount: STARTER }, ALICE)),
     swarm.apply('settlement', swarm.expiry(job)),

@@ -108,7 +108,7 @@ test('a state over stored rows goes on where another stopped', () => {
   restoreScalars(resumed, scalarsRow.encode(swarm.state))
   const other = new LogSwarm({}, false)
   Object.assign(other.state, resumed)
-  assert.is(other.apply('hold', other.intent()).status, 'refused')
+  assert.is(other.apply('hold', other.holdBody()).status, 'refused')
   applied(other.apply('settlement', other.settlement(job, 0)))
   assert.is(rows.jobs.get(job.id)?.phase, 'settled')
   assert.is(auditBooks(other.state).total, 0n)

@@ -109,7 +109,7 @@ test('bytes cut short, too long, of another version or kind are refused', () => 
   assert.is(reasonOf(decodeVote(Uint8Array.of(...bytes, 0))), 'bytes_trailing')
   assert.is(reasonOf(decodeVote(bytes.with(0, 2))), 'version_unknown')
   assert.is(reasonOf(decodeVote(bytes.with(33, 0))), 'body_malformed')
-  assert.is(reasonOf(decodeVote(bytes.with(33, 9))), 'body_malformed')
+  assert.is(reasonOf(decodeVote(bytes.with(33, 10))), 'body_malformed')
 })
 
 test('a decoded vote does not change with the buffer it came in', () => {

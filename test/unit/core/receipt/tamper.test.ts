@@ -7,7 +7,7 @@ import { invariant } from '../../../../core/invariant.ts'
 import { type Receipt, receiptCodec } from '../../../../core/receipt/receipt.ts'
 import { verifyReceiptFile } from '../../../../core/receipt/verify.ts'
 import { revealCodec } from '../../../../core/verification/commitment.ts'
-import { EDGE, expectAccepted, secretOf } from '../../../support/job-run.ts'
+import { EDGE, expectAccepted, OTHER_EDGE, secretOf } from '../../../support/job-run.ts'
 import { ALICE } from '../../../support/log-swarm.ts'
 import { keyNamed } from '../../../support/people.ts'
 import { LIES, resealed } from '../../../support/receipt-lies.ts'
@@ -90,13 +90,24 @@ test('what is no receipt at all is invalid', () => {
 
 const same = (receipt: Receipt): Receipt => receipt
 
-test('a file sealed again by anyone but an edge of the genesis is invalid at its seal', () => {
+test('a file sealed again by anyone but the edge of its job is invalid at its seal', () => {
   for (const end of ENDS) {
     const settled = settledRun(end)
     const worker = settled.run.first.draw.ranked[0]
-    for (const key of [keyNamed('mallory'), ALICE, secretOf(worker), keyNamed('v0')]) {
+    for (const key of [keyNamed('mallory'), ALICE, secretOf(worker), keyNamed('v0'), OTHER_EDGE]) {
       assert.is(whereInvalid(resealed(settled, same, key), settled.root, end), 'seal')
     }
+  }
+})
+
+test('a receipt that names another edge does not verify: sealed by that one neither, once the job was assigned', () => {
+  const renamed = (receipt: Receipt): Receipt => ({ ...receipt, hold: { ...receipt.hold, edge: OTHER_EDGE.peer } })
+  for (const end of ENDS) {
+    const settled = settledRun(end)
+    whereInvalid(resealed(settled, renamed), settled.root, end)
+    const { assignment } = expectAccepted(receiptCodec.decode(settled.parts.receipt))
+    if (assignment.body.length === 0) continue
+    assert.is(whereInvalid(resealed(settled, renamed, OTHER_EDGE), settled.root, end), 'hold')
   }
 })
 

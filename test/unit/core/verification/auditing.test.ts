@@ -51,9 +51,14 @@ test('equal outputs are one class, and one lot on a member is enough', () => {
 
 test('where no output has a majority all are audited, whatever the lots', () => {
   const [beacon = digestNamed('none')] = BEACONS
-  assert.equal(auditedClasses(beacon, ['x', 'y', 'z'], [0, 0, 0]), [[0], [1], [2]])
-  assert.equal(auditedClasses(beacon, ['x', undefined, undefined], [0, 0, 0]), [[0]])
-  assert.equal(auditedClasses(beacon, ['x'], [0]), [])
+  assert.equal(auditedClasses(beacon, ['x', 'y', 'z'], [1, 1, 1]), [[0], [1], [2]])
+  assert.equal(auditedClasses(beacon, ['x', undefined, undefined], [1, 1, 1]), [[0]])
+  assert.equal(auditedClasses(beacon, ['x'], [1]), [])
+})
+
+test('a swarm that audits nothing forces nothing', () => {
+  const [beacon = digestNamed('none')] = BEACONS
+  assert.equal(auditedClasses(beacon, ['x', 'y', 'z'], [0, 0, 0]), [])
 })
 
 test('auditors are no part of the job, of other owners, and one of an owner', () => {

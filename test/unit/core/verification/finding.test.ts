@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { idsToBytes } from '../../../../core/codec/bytes.ts'
 import { openAs, sealAs } from '../../../../core/identity/envelope.ts'
+import { ZERO_DIGEST } from '../../../../core/ledger/settlement.ts'
 import {
   type Commitment,
   commitmentCodec,
@@ -202,6 +203,8 @@ test('one sound replica passes on structure alone', () => {
     reason: 'none',
     agree: 1,
     policyId: EXACT_V1.id,
+    auditsHash: ZERO_DIGEST,
+    evidenceMicro: 0,
   })
 })
 

@@ -7,6 +7,7 @@ import {
   OUTSIDE_MARGIN_NATS,
   RANK_UNLISTED,
 } from '../../../../core/verification/margin.ts'
+import { missing } from '../../../support/missing.ts'
 import { jobNamed } from '../../../support/people.ts'
 import { seededRandom, testSeed } from '../../../support/seeded-random.ts'
 
@@ -61,6 +62,21 @@ test('a token that is not listed is outside', () => {
     rank: RANK_UNLISTED,
     outside: true,
   })
+})
+
+test('a token just above the edge of the top-k is no bound for another: the prover may not have had it', () => {
+  // Third by logit, and by far the best under this position's noise.
+  const best = (t: number): number => chooseToken([1, 2, 3, 4], [3, 2, 1.9, 1.8], 3, 5, SEED, t)
+  const t = Array.from({ length: 100 }, (_, place) => place).find((place) => best(place) === 3) ?? missing()
+  assert.is(marginOf([1, 2, 3, 4], [3, 2, 1.9, 1.9 - EDGE_TOLERANCE_NATS], 3, 3, 5, SEED, t).margin, 0)
+  const near = marginOf([1, 2, 3, 4], [3, 2, 1.9, 1.8], 1, 3, 5, SEED, t)
+  assert.is(near.margin, 0, 'both others are within the tolerance of the first one outside')
+  const far = marginOf([1, 2, 3, 4], [3, 2, 1.9, 1], 1, 3, 5, SEED, t)
+  assert.ok(far.margin > 0, 'well above the edge it counts')
+  assert.ok(
+    marginOf([1, 2, 3], [3, 2, 1.9], 1, 3, 5, SEED, t).margin > 0,
+    'without candidates outside there is no edge',
+  )
 })
 
 test('a margin is bounded', () => {

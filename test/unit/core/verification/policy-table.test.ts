@@ -48,6 +48,20 @@ test('without a row for the engines or the temperature nobody is judged', () => 
   assert.is(verdictOf(narrow, found({}), other), 'abstain')
 })
 
+test('a class may leave a part of its name open', () => {
+  const table = { ...TABLE, rows: [{ ...ROW, prover: 'cpu-* linux-x64', verifier: 'cpu-* linux-x64' }] }
+  const engine = (text: string): string => `llama.cpp/b1 0123456789ab ${text}`
+  const verdict = (prover: string): string =>
+    verdictOf(table, found({}), {
+      ...AUDITED,
+      proverEngine: engine(prover),
+      verifierEngine: engine('cpu-zen4 linux-x64'),
+    })
+  assert.is(verdict('cpu-haswell linux-x64'), 'pass')
+  for (const other of ['cpu-haswell linux-x64 fa-off', 'cpu-armv8 linux-arm64', 'cuda linux-x64', 'cpu-'])
+    assert.is(verdict(other), 'abstain', other)
+})
+
 test('the class of an engine has neither version nor digest in it', () => {
   assert.is(backendClassOf(ENGINE), 'haswell linux-x64')
   assert.is(backendClassOf(`${ENGINE} fa-off`), 'haswell linux-x64 fa-off')

@@ -21,6 +21,8 @@ function finding(replica: number, parts: Partial<Finding> = {}): Finding {
     reason: 'none',
     agree: 2,
     policyId: EXACT_V1.id,
+    auditsHash: digestNamed('no reports'),
+    evidenceMicro: 0,
     ...parts,
   }
 }

@@ -1,7 +1,8 @@
 /** What a validator answers about the log, and what it refuses; and what a reader does with a validator that answers badly. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { keyOf, userAccount } from '../../../../core/ids.ts'
+import { type JobId, keyOf, userAccount } from '../../../../core/ids.ts'
+import { intentCodec, jobIdOf } from '../../../../core/log/intent.ts'
 import {
   appendRequestCodec,
   decodeAppendAnswer,
@@ -12,7 +13,7 @@ import {
 import type { PeerTransport } from '../../../../node/runtime/ports.ts'
 import { codeOf, failureOf } from '../../../support/error-code.ts'
 import { LogNodes } from '../../../support/log-nodes.ts'
-import { ALICE, BOB } from '../../../support/log-swarm.ts'
+import { ALICE, BOB, intentOfAlice } from '../../../support/log-swarm.ts'
 import { keyNamed } from '../../../support/people.ts'
 import { within } from '../../../support/within.ts'
 
@@ -23,6 +24,11 @@ const NONE = new Uint8Array()
 
 function payment(nodes: LogNodes, idempotencyKey: string): Uint8Array {
   return nodes.swarm.direct({ kind: 'transfer', from: alice, to: bob, amount: 1n, idempotencyKey }, ALICE)
+}
+
+/** What Alice's intent with this expiry becomes. */
+function jobOf({ swarm }: LogNodes, expiresMs: bigint): JobId {
+  return jobIdOf(swarm.genesis.swarmId, intentCodec.encode(intentOfAlice({ expiresMs })))
 }
 
 async function askAppend(
@@ -113,6 +119,33 @@ test(
 )
 
 test(
+  'a hold is taken only from the edge that it names, also where a validator hands it on',
+  within(8_000, async () => {
+    const nodes = new LogNodes()
+    const holder = await nodes.holder()
+    const [, relayPeer] = nodes.validators
+    assert.ok(relayPeer)
+    const relay = await nodes.follower(relayPeer, { relays: true })
+    const [edge, other] = [nodes.network.endpoint(EDGE), nodes.network.endpoint(OTHER)]
+    const expiresMs = BigInt(nodes.clock.nowMs() + 600_000)
+    const body = nodes.swarm.holdBody({ expiresMs }, ALICE, EDGE)
+    for (const { transport } of [holder, relay]) {
+      const theirs = await askAppend(other, transport, { kind: 'hold', body })
+      assert.is(theirs?.status === 'refused' && theirs.reason, 'authority_missing')
+    }
+    const handedOn = await askAppend(relay.transport, holder.transport, { kind: 'hold', body, origin: keyOf(OTHER) })
+    assert.is(handedOn?.status === 'refused' && handedOn.reason, 'authority_missing')
+    assert.is(holder.ledger.state.jobs.get(jobOf(nodes, expiresMs)), undefined)
+    assert.equal(await askAppend(edge, relay.transport, { kind: 'hold', body }), { status: 'applied', index: 1n })
+    assert.is(holder.ledger.state.jobs.get(jobOf(nodes, expiresMs))?.edge, EDGE)
+    const late = nodes.swarm.holdBody({ expiresMs }, ALICE, OTHER)
+    const second = await askAppend(other, holder.transport, { kind: 'hold', body: late })
+    assert.is(second?.status === 'refused' && second.reason, 'job_exists', 'one job, whoever else is given the intent')
+    for (const { close } of [relay, holder]) await close()
+  }),
+)
+
+test(
   'a page has at most 256 entries, however many are asked for and there are',
   within(8_000, async () => {
     const nodes = new LogNodes(1, {}, { recentCountMax: 8 })
@@ -161,12 +194,12 @@ for (const [name, serve] of [
   [
     'sends entries from another place',
     async (send: (frame: Uint8Array) => Promise<void>) =>
-      send(pageCodec.encode({ head: 9n, first: 0n, from: 7n, entries: [{ bytes: Uint8Array.of(1), own: false }] })),
+      send(pageCodec.encode({ head: 9n, first: 0n, from: 7n, entries: [Uint8Array.of(1)] })),
   ],
   [
     'sends entries that are none',
     async (send: (frame: Uint8Array) => Promise<void>) =>
-      send(pageCodec.encode({ head: 9n, first: 0n, from: 0n, entries: [{ bytes: Uint8Array.of(1), own: false }] })),
+      send(pageCodec.encode({ head: 9n, first: 0n, from: 0n, entries: [Uint8Array.of(1)] })),
   ],
 ] as const)
   test(

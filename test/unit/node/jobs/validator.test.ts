@@ -20,7 +20,7 @@ import type { PeerTransport, Store } from '../../../../node/runtime/ports.ts'
 import { systemClock, systemRandom } from '../../../../node/runtime/system.ts'
 import { failureOf } from '../../../support/error-code.ts'
 import { revealed, runTo, verified } from '../../../support/every-phase.ts'
-import { EDGE, expectAccepted, type JobRun, secretOf } from '../../../support/job-run.ts'
+import { EDGE, expectAccepted, type JobRun, OTHER_EDGE, secretOf } from '../../../support/job-run.ts'
 import { manualClock } from '../../../support/manual-clock.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
 import { keyNamed } from '../../../support/people.ts'
@@ -48,6 +48,8 @@ function slowStore(inner: Store) {
 
 class Bench {
   readonly edge: PeerTransport
+  /** Of an edge that does not drive the job. */
+  readonly other: PeerTransport
   readonly run: JobRun
   readonly bugs: unknown[] = []
 
@@ -58,6 +60,7 @@ class Bench {
     )
     this.run = run
     this.edge = network.endpoint(EDGE.peer)
+    this.other = network.endpoint(OTHER_EDGE.peer)
     const { state } = run.swarm
     new ValidatorRole({
       ...{ key: secretOf(self), transport: network.endpoint(self), store, clock: manualClock(run.nowMs) },
@@ -65,8 +68,8 @@ class Bench {
     })
   }
 
-  async ask(type: string, body: Uint8Array): Promise<readonly Vote[]> {
-    const answer = await this.edge.request(SELF, type, body, { deadlineMs: 1_500 })
+  async ask(type: string, body: Uint8Array, from = this.edge): Promise<readonly Vote[]> {
+    const answer = await from.request(SELF, type, body, { deadlineMs: 1_500 })
     return expectAccepted(votesCodec.decode(answer)).votes.map((bytes) => {
       const { swarmId, validators } = this.run.swarm.state
       return expectAccepted(checkVote(swarmId, validators, expectAccepted(decodeVote(bytes))))
@@ -228,6 +231,25 @@ test(
     }
     assert.is([...disk.rows.keys()].length, 0)
     assert.equal(bench.bugs, [])
+  }),
+)
+
+test(
+  'a member that is not the job’s edge gets no vote, whatever it proposes, and keeps nobody from getting one',
+  within(8_000, async () => {
+    const [disk, revealing, verifying] = [createMemoryDisk(), runTo(revealed), runTo(verified)]
+    const bench = benchOn(disk)
+    const proposals: readonly (readonly [Bench, string, Uint8Array])[] = [
+      [bench, 'vote/assignment', assignmentProposalCodec.encode(bench.run.assignmentProposal)],
+      [bench, 'vote/assignment', assignmentProposalCodec.encode(otherProposal(bench.run))],
+      [benchOn(disk, revealing), 'vote/findings', findingProposalCodec.encode(revealing.findingProposal)],
+      [benchOn(disk, verifying), 'vote/settlement', settlementProposalCodec.encode(verifying.settlementProposal)],
+    ]
+    for (const [asked, type, body] of proposals)
+      assert.is(await asked.said(asked.ask(type, body, asked.other)), 'CF_MESH_REFUSED', type)
+    assert.is(disk.rows.size, 0, 'a vote that is not given binds nobody')
+    for (const [asked, type, body] of proposals.filter((_, place) => place !== 1))
+      assert.ok((await asked.ask(type, body)).length > 0, `${type} of the edge`)
   }),
 )
 

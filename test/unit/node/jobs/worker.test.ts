@@ -4,6 +4,7 @@ import { idsFromBytes } from '../../../../core/codec/bytes.ts'
 import { openAs } from '../../../../core/identity/envelope.ts'
 import { parseDigest } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
+import { commitSetStatement } from '../../../../core/job/judge-commits.ts'
 import { type Execute, executeCodec, offerCodec, revealRequestCodec } from '../../../../core/job/proposal.ts'
 import { answerCodec } from '../../../../core/log/assignment.ts'
 import { genesisRoster } from '../../../../core/log/genesis.ts'
@@ -38,7 +39,7 @@ import {
   hashVector,
 } from '../../../support/fake-backend.ts'
 import { FAKE_CHAT, FAKE_EMBEDDING, fakeModel, runnerOf } from '../../../support/fake-models.ts'
-import { EDGE, expectAccepted, JobRun, secretOf } from '../../../support/job-run.ts'
+import { EDGE, expectAccepted, JobRun, OTHER_EDGE, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
 import { within } from '../../../support/within.ts'
 
@@ -75,6 +76,8 @@ function assignedRun(parts: Partial<Intent> = {}, payload = PAYLOAD): JobRun {
 
 type Bench = {
   readonly edge: PeerTransport
+  /** Of an edge that does not drive the job. */
+  readonly other: PeerTransport
   readonly disk: MemoryDisk
   readonly model: NodeModel
   readonly run: JobRun
@@ -99,7 +102,7 @@ async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = c
     random: systemRandom,
   }
   new WorkerRole({ ...ports, state: () => state, runner, rosters: staticRosters(genesisRoster(state.genesis)) })
-  return { edge: network.endpoint(EDGE.peer), disk, model, run, worker }
+  return { edge: network.endpoint(EDGE.peer), other: network.endpoint(OTHER_EDGE.peer), disk, model, run, worker }
 }
 
 async function offered({ edge, run, worker }: Bench, intent = run.job.intentEnvelope) {
@@ -159,8 +162,9 @@ async function executed(
   }
 }
 
-async function revealed({ edge, run, worker }: Bench, commitments: readonly Uint8Array[]) {
-  const body = revealRequestCodec.encode({ jobId: run.id, attempt: 0, replica: 0, commitments: [...commitments] })
+async function revealed({ edge, run, worker }: Bench, commitments: readonly Uint8Array[], witnessed = commitments) {
+  const witness = run.swarm.certificate(commitSetStatement(run.swarm.state, run.id, 0, witnessed))
+  const body = revealRequestCodec.encode({ jobId: run.id, attempt: 0, replica: 0, commitments, ...witness })
   return expectAccepted(revealCodec.decode(await edge.request(worker.peer, 'job/reveal', body, { deadlineMs: 1_000 })))
 }
 
@@ -184,6 +188,22 @@ test(
     assert.is(await codeOf(offered(bench, NOTHING)), 'CF_MESH_REFUSED')
     const late = await benchOf(assignedRun())
     assert.is(await codeOf(offered(late)), 'CF_MESH_REFUSED', 'an assigned job is not offered')
+  }),
+)
+
+test(
+  'only the job’s edge is answered: another one gets no answer, no work and no reveal',
+  within(8_000, async () => {
+    const held = await benchOf(jobRun())
+    assert.is(await codeOf(offered({ ...held, edge: held.other })), 'CF_MESH_REFUSED')
+    assert.is((await offered(held)).value.answer, 'accept')
+    const bench = await benchOf(assignedRun())
+    const call = [bench.worker.peer, 'job/execute', orderOf(bench.run), { deadlineMs: 2_500 }] as const
+    const stream = await bench.other.openStream(...call)
+    assert.is(await codeOf(stream[Symbol.asyncIterator]().next()), 'CF_MESH_REFUSED')
+    assert.is(bench.model.running + bench.disk.rows.size, 0, 'it has not worked')
+    const { commitment } = await executed(bench)
+    assert.is(await codeOf(revealed({ ...bench, edge: bench.other }, [commitment])), 'CF_MESH_REFUSED')
   }),
 )
 
@@ -248,7 +268,7 @@ test(
 )
 
 test(
-  'nothing is revealed before there is a commitment, nor for a list that lacks it',
+  'nothing is revealed before there is a commitment, nor for a list that lacks it or that no quorum has witnessed',
   within(4_000, async () => {
     const bench = await benchOf(assignedRun())
     assert.is(await codeOf(revealed(bench, [NOTHING])), 'CF_MESH_REFUSED')
@@ -256,6 +276,7 @@ test(
     for (const list of [[], [NOTHING], [commitment.subarray(1)], [NOTHING, commitment]]) {
       assert.is(await codeOf(revealed(bench, list)), 'CF_MESH_REFUSED')
     }
+    assert.is(await codeOf(revealed(bench, [commitment], [NOTHING])), 'CF_MESH_REFUSED', 'not witnessed')
     assert.is((await revealed(bench, [commitment])).replica, 0)
   }),
 )
@@ -352,10 +373,8 @@ test(
       ['stop', words.slice(0, words.indexOf(stop[0] ?? '') + 3)],
     )
     const shown = ended.heard.flatMap(({ details = [] }) => details)
-    assert.equal(
-      shown.map(({ id }) => id),
-      ended.ids,
-    )
+    const shownIds = shown.map(({ id }) => id)
+    assert.equal(shownIds, ended.ids)
     assert.ok(shown.every(({ top, logprob }) => top.length === 2 && logprob === -0.1))
   }),
 )
@@ -368,11 +387,11 @@ test(
     const run = assignedRun({ sampling: { kind: 'llama', temperatureMilli: 700, topK: 40, ...rules } })
     const bench = await benchOf(run, { faultOf: ({ sampling }) => void asked.push(sampling) })
     assert.is((await executed(bench)).finish, 'stop')
-    const seed = jobSeed(run.id, WORDS.seedNonce)
+    const seed = Buffer.from(jobSeed(run.id, WORDS.seedNonce)).readUInt32BE(0)
     assert.equal(asked, [
       {
         ...{ kind: 'llama', temperature: 0.7, topK: 40, topP: 0.95, minP: 0 },
-        ...{ frequencyPenalty: -0.5, presencePenalty: 1.5, seed: Buffer.from(seed).readUInt32BE(0) },
+        ...{ frequencyPenalty: -0.5, presencePenalty: 1.5, seed },
       },
     ])
   }),

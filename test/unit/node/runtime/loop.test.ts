@@ -58,6 +58,7 @@ test(
   'nothing is performed before the journal has the state that owes it',
   within(2_000, async () => {
     const run = runTo(committed)
+    run.witness()
     const harness = adopted(run)
     harness.slow = true
     await harness.dispatch(
@@ -72,10 +73,10 @@ test(
     )
     await harness.release()
     assert.is(harness.count('journal revealed'), 1)
-    assert.is(harness.count('perform vote-findings'), 0)
+    assert.is(harness.count('perform audit'), 0)
     await harness.release()
-    assert.is(harness.count('perform vote-findings'), 1)
-    const order = ['journaled revealed', 'changed committed revealed', 'perform vote-findings'].map((line) =>
+    assert.is(harness.count('perform audit'), 1)
+    const order = ['journaled revealed', 'changed committed revealed', 'perform audit'].map((line) =>
       harness.log.indexOf(line),
     )
     assert.equal(
@@ -172,8 +173,8 @@ test(
     await settle()
     assert.is(harness.loop.job(run.id)?.phase, 'committed')
     assert.equal(
-      harness.log.filter((line) => line.startsWith('perform reveal')),
-      ['perform reveal/0', 'perform reveal/1', 'perform reveal/2'],
+      harness.log.filter((line) => line.startsWith('perform vote')),
+      ['perform vote-commit-set'],
     )
   }),
 )

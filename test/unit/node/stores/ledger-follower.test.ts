@@ -80,7 +80,7 @@ test(
     const wrap = (inner: PeerTransport): PeerTransport => deaf(inner, 'log/append', () => lost++ < 3)
     const { ledger, store, close } = await nodes.follower(EDGE, { wrap })
     const expiresMs = expiresIn(nodes)
-    const hold = await ledger.append('hold', nodes.swarm.intent({ nonce: 7n, expiresMs }), row)
+    const hold = await ledger.append('hold', nodes.swarm.holdBody({ nonce: 7n, expiresMs }), row)
     assert.is(reasonOf(hold), 'applied')
     assert.equal(hold.status === 'applied' && store.work(ALICE.peer, hold.hash), Uint8Array.of(1))
     assert.is(reasonOf(await ledger.append('transfer', pay(nodes, 'x'), row)), 'applied')
@@ -97,10 +97,10 @@ test(
     const nodes = new LogNodes()
     const holder = await nodes.holder()
     const edges = await Promise.all([nodes.follower(EDGE), nodes.follower(OTHER)])
-    const body = nodes.swarm.intent({ nonce: 9n, expiresMs: expiresIn(nodes) })
+    const parts = { nonce: 9n, expiresMs: expiresIn(nodes) }
     const made: string[] = []
     const append = ({ ledger, transport }: Follower): Promise<Applied | Refused> =>
-      ledger.append('hold', body, () => {
+      ledger.append('hold', nodes.swarm.holdBody(parts, ALICE, transport.self), () => {
         made.push(transport.self)
         return []
       })
@@ -119,7 +119,7 @@ test(
     const holder = await nodes.holder()
     const disk = createMemoryDisk()
     const first = await nodes.follower(EDGE, { store: createMemoryStore(disk) })
-    const body = nodes.swarm.intent({ nonce: 9n, expiresMs: expiresIn(nodes) })
+    const body = nodes.swarm.holdBody({ nonce: 9n, expiresMs: expiresIn(nodes) })
     const { jobId } = await first.ledger.append('hold', body)
     await first.close()
     await holder.ledger.append('transfer', pay(nodes, 'meanwhile'))
@@ -142,7 +142,7 @@ test(
     const relay = await nodes.follower(relayPeer, { relays: true })
     const edge = await nodes.follower(EDGE, { validators: [relayPeer] })
     assert.is(edge.ledger.state.head.index, 0n)
-    const result = await edge.ledger.append('hold', nodes.swarm.intent({ expiresMs: expiresIn(nodes) }))
+    const result = await edge.ledger.append('hold', nodes.swarm.holdBody({ expiresMs: expiresIn(nodes) }))
     assert.is(reasonOf(result), 'applied')
     assert.is(holder.ledger.state.head.index, 1n)
     assert.ok((await edge.ledger.audit()).replayMatches)

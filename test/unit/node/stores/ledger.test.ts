@@ -7,6 +7,8 @@ import { sealAs } from '../../../../core/identity/envelope.ts'
 import { nodeAccount, userAccount } from '../../../../core/ids.ts'
 import type { Applied, Refused } from '../../../../core/log/apply.ts'
 import { inviteCodec, inviteSpendCodec } from '../../../../core/log/bodies.ts'
+import { policyIdFor, policyOf } from '../../../../core/log/policies.ts'
+import { policyIdOf, policyTableCodec } from '../../../../core/verification/policy-table.ts'
 import type { RegionLog, Store } from '../../../../node/runtime/ports.ts'
 import { systemClock } from '../../../../node/runtime/system.ts'
 import { Database } from '../../../../node/stores/database.ts'
@@ -18,6 +20,7 @@ import { codeOf } from '../../../support/error-code.ts'
 import { ALICE, BOB, LogSwarm, MINT_KEY, STARTER } from '../../../support/log-swarm.ts'
 import { createMemoryRegionLog } from '../../../support/memory-region-log.ts'
 import { createMemoryStore } from '../../../support/memory-store.ts'
+import { digestNamed } from '../../../support/people.ts'
 import { tempFolder } from '../../../support/temp-folder.ts'
 import { within } from '../../../support/within.ts'
 
@@ -96,7 +99,7 @@ test(
   within(5_000, async () => {
     const path = newPath()
     const first = await openNode(path)
-    const hold = await first.ledger.append('hold', swarm.intent({ nonce: 5n, expiresMs }))
+    const hold = await first.ledger.append('hold', swarm.holdBody({ nonce: 5n, expiresMs }))
     await first.ledger.append('mint', swarm.mint(bob, 77n, 'm'))
     await first.ledger.append('transfer', pay('a'))
     const { head } = first.ledger.state
@@ -104,9 +107,12 @@ test(
     const { ledger, store, close } = await openNode(path)
     assert.equal(ledger.state.head, head)
     assert.is(balance(ledger, bob), 87n)
-    const again = await ledger.append('hold', swarm.intent({ nonce: 5n, expiresMs }))
+    const again = await ledger.append('hold', swarm.holdBody({ nonce: 5n, expiresMs }))
     assert.equal([reasonOf(again), again.jobId], ['job_exists', hold.jobId])
-    assert.is(reasonOf(await ledger.append('hold', swarm.intent({ nonce: 5n, expiresMs, maxTokens: 9 }))), 'nonce_used')
+    assert.is(
+      reasonOf(await ledger.append('hold', swarm.holdBody({ nonce: 5n, expiresMs, maxTokens: 9 }))),
+      'nonce_used',
+    )
     assert.is(reasonOf(await ledger.append('transfer', pay('a'))), 'idempotency_repeat')
     assert.ok((ledger.state.accounts.get(alice)?.held ?? 0n) > 0n)
     assert.equal(await ledger.audit(), {
@@ -118,6 +124,26 @@ test(
       openHolds: 1,
     })
     assert.is(store.transfers({ limit: 9, account: bob }).length, 2)
+    await close()
+  }),
+)
+
+test(
+  'a restarted node judges by the thresholds that the log had, and its audit is clean',
+  within(5_000, async () => {
+    const path = newPath()
+    const first = await openNode(path)
+    const table = (engine: string) => ({ model: digestNamed('model'), engine, rows: [] })
+    for (const engine of ['earlier', 'later']) {
+      const body = sealAs(policyTableCodec, table(engine), genesis.swarmId, MINT_KEY)
+      assert.is(reasonOf(await first.ledger.append('policy', body)), 'applied')
+    }
+    await first.close()
+    const { ledger, close } = await openNode(path)
+    const policyId = (engine: string) => policyIdOf(policyTableCodec.encode(table(engine)))
+    assert.is(policyIdFor(ledger.state, digestNamed('model')), policyId('later'))
+    assert.equal(policyOf(ledger.state, { policyId: policyId('earlier') }), table('earlier'))
+    assert.is((await ledger.audit()).replayMatches, true)
     await close()
   }),
 )
