@@ -15,7 +15,7 @@ import { configOf, type Json, type NodeFlags, nodeFlags, type Run, repeatable } 
 import { addGpus } from './commands/gpus.ts'
 import type { Io } from './commands/io.ts'
 import { type DisputeOptions, disputeJob, type SubmitOptions, showJob, submitJob, watchJob } from './commands/job.ts'
-import { listKeys, showKey } from './commands/keys.ts'
+import { createKeys, listKeys, showKey } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
 import { addPeers } from './commands/peers.ts'
 import { addPolicy } from './commands/policy.ts'
@@ -267,6 +267,9 @@ function addKeys(keys: Command, run: Run): void {
   home(keys.command('list'))
     .description('names and ids')
     .action((flags: NodeFlags & Json) => run((to) => listKeys(flags, configOf(flags, to), to)))
+  home(keys.command('create'))
+    .description('give this home its key before its first start, and print the PeerId')
+    .action((options: Json & NodeFlags) => run((io) => createKeys(options, configOf(options, io), io)))
   home(keys.command('show'))
     .description('one identity: id, public key, file')
     .argument('<name>')

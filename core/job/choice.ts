@@ -53,7 +53,8 @@ export function chooseOutput(
   const isCompared = closeness !== null && closeness.cosines.length === pairCount(outputs.length)
   if (!isCompared || closeness.weights.length !== outputs.length) return medoidOf(ids, candidates)
   const texts = outputs.map(({ text }) => text)
-  return chooseAmong(similaritiesOf(texts, closeness.cosines), closeness.weights, candidates)
+  const chosen = chooseAmong(similaritiesOf(texts, closeness.cosines), closeness.weights, candidates)
+  return chosen ?? medoidOf(ids, candidates)
 }
 
 /** @param reveal  a reveal's body, or nothing */

@@ -83,6 +83,9 @@ function structureCheck(
     return claimed === undefined
       ? passed(name, isWhole ? 'the output is sound in itself' : 'sound as far as that shows without the model')
       : passed(name, `the output has the fault that the finding names: ${claimed}`)
+  // Where an output may stop is the model's to say.
+  if (claimed === undefined && !isWhole && fault !== undefined && !MODEL_FREE.has(fault))
+    return unchecked(name, 'needs --model: vocabulary and stop tokens are the model’s')
   return failed(name, `the finding says ${claimed ?? 'none'}, the output ${fault ?? 'has no fault'}`)
 }
 

@@ -136,12 +136,17 @@ export function clustersOf(
  *
  * @param weights  of each answer's worker, above 0; the group counts by heads, weights count within it
  * @param places   the answers that may be chosen, at least one
- * @returns        the place; ties go to the lowest
+ * @returns        the place; ties go to the lowest; undefined where no two are alike, and nothing stands for them
  */
-export function chooseAmong(similarities: Similarities, weights: readonly number[], places: readonly number[]): number {
+export function chooseAmong(
+  similarities: Similarities,
+  weights: readonly number[],
+  places: readonly number[],
+): number | undefined {
   invariant(places.length > 0, 'there is an answer to choose')
   const count = weights.length
   const [group = []] = clustersOf(similarities, count, places).toSorted((a, b) => b.length - a.length)
+  if (group.length < 2 && places.length > 1) return undefined
   const capped = cappedWeights(weights, places)
   const closeness = (i: number): number =>
     group.reduce((sum, j) => (i === j ? sum : sum + (capped[j] ?? 0) * (similarities[i * count + j] ?? 0)), 0)

@@ -20,6 +20,13 @@ export async function listKeys(options: Json, config: Config, io: Io): Promise<n
   return 0
 }
 
+/** Names the machine before its first start: a founder must know the validators of a swarm that does not exist yet. */
+export async function createKeys(options: Json, config: Config, io: Io): Promise<number> {
+  const { peer } = await createKeyStore(config.paths.keys, systemRandom).load('node')
+  io.out(options.json === true ? json({ name: 'node', id: peer }) : `${peer}\n`)
+  return 0
+}
+
 /** @throws CF_IDENTITY_KEY_UNREADABLE when there is no key of that name: showing must not create one */
 export async function showKey(name: string, options: Json, config: Config, io: Io): Promise<number> {
   const store = createKeyStore(config.paths.keys, systemRandom)

@@ -31,6 +31,12 @@ test('an encoder that was asked outweighs the tokens', () => {
   assert.is(chooseOutput(BEFORE, null, open, THREE, { cosines: [100, 100, 900], weights: [8] }), 0)
 })
 
+test('where the encoder finds no two alike the tokens decide', () => {
+  const open = findings('inconclusive', 'inconclusive', 'inconclusive')
+  const odd = [output('a', 7, 8, 9), output('b', 1, 2, 3), output('c', 1, 2, 4)]
+  assert.is(chooseOutput(BEFORE, null, open, odd, near(100, 200, 300)), 1)
+})
+
 test('what an audit doubts is not chosen, however near the others it is', () => {
   assert.is(chooseOutput(BEFORE, null, findings('suspect', 'pass', 'pass'), THREE, near(990, 990, 100)), 1)
 })

@@ -59,9 +59,10 @@ test('the largest group wins, and its middle answers for it', () => {
   assert.is(chooseAmong(similar, [64, 8, 8, 8], [0, 1, 2, 3]), 2)
 })
 
-test('without groups the lowest place is chosen, and only among those that may be', () => {
+test('where no two are alike nothing is chosen here; of one that may be there is no choice', () => {
   const similar = matrix(3, [0, 0, 0])
-  assert.is(chooseAmong(similar, [1, 1, 1], [2, 1]), 1)
+  assert.is(chooseAmong(similar, [1, 1, 1], [2, 1]), undefined)
+  assert.is(chooseAmong(similar, [1, 1, 1], [2]), 2)
 })
 
 test('a heavy worker draws the middle to itself by no more than twice the usual weight', () => {
