@@ -23,9 +23,9 @@ import type { Io } from './io.ts'
 import { columns, json, plainText } from './print.ts'
 import { trustedRoots } from './receipt.ts'
 
-type ExportOptions = { readonly replica?: string; readonly prompt?: true; readonly out: string }
+type ExportOptions = Json & { readonly replica?: string; readonly prompt?: true; readonly out: string }
 const PAIRED = ['commitment', 'chunk', 'vote', 'audit'] as const
-type PairOptions = { readonly kind: (typeof PAIRED)[number]; readonly genesis: string; readonly out: string }
+type PairOptions = Json & { readonly kind: (typeof PAIRED)[number]; readonly genesis: string; readonly out: string }
 type CheckOptions = Json & {
   readonly root: readonly string[]
   readonly roster: readonly string[]
@@ -53,6 +53,7 @@ export function addEvidence(program: Command, run: Run): void {
     .option('--replica <index>', 'the replica (default: the first that failed or is suspect, else 0)')
     .option('--prompt', 'put your prompt into the file: without it nobody can ask the model')
     .requiredOption('-o, --out <file>', 'where to save it')
+    .option('--json', 'as JSON')
     .action((job: string, flags: NodeFlags & ExportOptions) =>
       run((io) => exportFile(job, flags, configOf(flags, io), io)),
     )
@@ -64,6 +65,7 @@ export function addEvidence(program: Command, run: Run): void {
     .addOption(new Option('--kind <kind>', 'what they are').choices(PAIRED).makeOptionMandatory())
     .requiredOption('--genesis <file>', 'the genesis of their swarm')
     .requiredOption('-o, --out <file>', 'where to save it')
+    .option('--json', 'as JSON')
     .action((one: string, other: string, flags: PairOptions) => run((io) => pairFiles(one, other, flags, io)))
   checkFlags(evidence.command('verify'))
     .description(
@@ -83,7 +85,12 @@ export function addEvidence(program: Command, run: Run): void {
     )
 }
 
-async function pairFiles(one: string, other: string, { kind, genesis, out }: PairOptions, io: Io): Promise<number> {
+async function pairFiles(
+  one: string,
+  other: string,
+  { kind, genesis, out, ...flags }: PairOptions,
+  io: Io,
+): Promise<number> {
   const [root, first, second] = await Promise.all(
     [genesis, one, other].map((path) => readBounded(resolve(io.cwd, path))),
   )
@@ -92,7 +99,7 @@ async function pairFiles(one: string, other: string, { kind, genesis, out }: Pai
     throw new FabricError('CF_JOB_EVIDENCE_INVALID', { bytesMax: STATEMENT_BYTES_MAX })
   const target = resolve(io.cwd, out)
   await writeFile(target, evidenceFileCodec.encode(contradictionFile(root, kind, first, second)))
-  io.out(`${target}\n`)
+  io.out(flags.json === true ? json({ file: target }) : `${target}\n`)
   return 0
 }
 
@@ -123,7 +130,7 @@ async function exportFile(text: string, options: ExportOptions, config: Config, 
   await writeFile(target, bytes).catch((error: unknown) => {
     throw new FabricError('CF_STORE_FAILED', { file: target }, error)
   })
-  io.out(`${target}\n`)
+  io.out(options.json === true ? json({ file: target }) : `${target}\n`)
   return 0
 }
 
