@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { FabricError } from '../../core/errors.ts'
 import { parsePeerId, parseRegion } from '../../core/ids.ts'
+import { PRICE_BOUNDS } from '../../core/ledger/pricing.ts'
 import { decodeRoster } from '../../core/roster/roster.ts'
 import type { Config } from '../config.ts'
 import { taken } from '../jobs/taken.ts'
@@ -24,6 +25,7 @@ type FoundFlags = NodeFlags &
     readonly private?: boolean
     readonly regionLog?: string
     readonly epoch?: string
+    readonly vest?: string
   }
 type RosterFlags = NodeFlags & Json & { readonly epoch?: string }
 type InviteFlags = NodeFlags & Json & { readonly for?: string; readonly expires?: string; readonly credits?: string }
@@ -43,6 +45,7 @@ export function addSwarm(program: Command, run: Run): void {
     .option('--private', 'only who has an invite with its key can talk to it')
     .option('--region-log <where>', 'sqlite: in this database; etcd: each validator says where (default: sqlite)')
     .option('--epoch <time>', 'longest time between two rosters, e.g. 30s (default: 30s)')
+    .option('--vest <time>', 'earned credit can be spent after this, and slashed before: e.g. 24h (default: 0)')
     .option('--json', 'as JSON')
     .action((name: string, flags: FoundFlags) => run((io) => found(name, flags, configOf(flags, io), io)))
   nodeFlags(program.command('invite'))
@@ -71,8 +74,10 @@ async function found(name: string, flags: FoundFlags, { paths }: Config, io: Io)
   const log = logKind(flags.regionLog ?? 'sqlite')
   const epochMs = flags.epoch === undefined ? EPOCH_MS : parseDurationMs(flags.epoch)
   if (epochMs === undefined || epochMs < EPOCH_MS_MIN || epochMs > EPOCH_MS_MAX) return invalid('epoch', '1s to 1h')
+  const vestMs = flags.vest === undefined ? 0 : parseDurationMs(flags.vest)
+  if (vestMs === undefined || BigInt(vestMs) > PRICE_BOUNDS.vestMsMax) return invalid('vest', '0 to 365 days, e.g. 24h')
   const keys = await loadKeys(createKeyStore(paths.keys, random), 0)
-  const genesis = foundedGenesis({ name, region, log, validators, epochMs }, keys, { clock, random })
+  const genesis = foundedGenesis({ name, region, log, validators, epochMs, vestMs }, keys, { clock, random })
   if (flags.private === true) await saveSwarmKey(paths.swarmKey, random.bytes(SWARM_KEY_BYTES))
   await saveGenesis(paths.genesis, genesis)
   const facts = {

@@ -72,6 +72,8 @@ export type FoundingTerms = {
   readonly validators: readonly PeerId[]
   /** Milliseconds between the beginnings of two epochs whose members are the same. */
   readonly epochMs: number
+  /** Milliseconds after which earned credit can be spent: until then it is the bond that a slash takes. */
+  readonly vestMs: number
 }
 
 /** A swarm of separate machines, with this one in it and those that validate with it. @throws CF_CONFIG_INVALID */
@@ -91,12 +93,12 @@ export function foundedGenesis(
     const owner = digestOf(keyOf(peer === node.peer ? user.peer : peer))
     return { peer, weight: JOINED_WEIGHT, roles, owner, block: blockOf(undefined, peer) }
   })
-  const { epochMs, ...names } = terms
+  const { epochMs, vestMs, ...names } = terms
   return makeGenesis({
     ...{ ...names, createdMs: BigInt(clock.nowMs()), local: false },
     ...{ validators, mintKeys: [mint.peer] },
     members: members.toSorted((a, b) => (a.peer < b.peer ? -1 : 1)),
-    prices: DEFAULT_PRICES,
+    prices: { ...DEFAULT_PRICES, vestMs: BigInt(vestMs) },
     policy: { ...DEFAULT_POLICY, epochMs },
     starters: [{ user: user.peer, amount: STARTER_MICRO }],
     beacon: digestOf(random.bytes(32)),

@@ -129,7 +129,7 @@ async function found(
   if (founder === undefined) throw new Error('a swarm has a node')
   const keys = await loadKeys(createKeyStore(founder.paths.keys, random), 0)
   const others = nodes.slice(1, validators).map(({ peer }) => peer)
-  const terms = { name: 'trial', region: 'main', log, validators: others, epochMs: EPOCH_MS } as const
+  const terms = { name: 'trial', region: 'main', log, validators: others, epochMs: EPOCH_MS, vestMs: 0 } as const
   const { swarmId: _id, bytes: _bytes, ...body } = foundedGenesis(terms, keys, { clock, random })
   const genesis = makeGenesis({ ...body, policy: { ...body.policy, ...policy } })
   await saveGenesis(founder.paths.genesis, genesis)

@@ -15,8 +15,8 @@ import { tempFolder } from '../../../support/temp-folder.ts'
 const KEYS: LocalKeys = { node: keyNamed('node'), user: keyNamed('user'), mint: keyNamed('mint'), validators: [] }
 const PORTS = { clock: systemClock, random: systemRandom }
 const others = (count: number): PeerId[] => Array.from({ length: count }, (_, place) => keyNamed(`other ${place}`).peer)
-const foundedWith = (validators: readonly PeerId[]) =>
-  foundedGenesis({ name: 'demo', region: 'main', log: 'sqlite', validators, epochMs: 30_000 }, KEYS, PORTS)
+const foundedWith = (validators: readonly PeerId[], vestMs = 0) =>
+  foundedGenesis({ name: 'demo', region: 'main', log: 'sqlite', validators, epochMs: 30_000, vestMs }, KEYS, PORTS)
 
 test('the founder is the first validator, owns its node as a user, and is the only one with credit', () => {
   const genesis = foundedWith(others(3))
@@ -28,6 +28,11 @@ test('the founder is the first validator, owns its node as a user, and is the on
     [KEYS.user.peer],
   )
   assert.is(new Set(genesis.members.map(({ owner }) => owner)).size, 4, 'each validator has an owner of its own')
+})
+
+test('what is earned vests when the founder says so', () => {
+  assert.is(foundedWith([]).prices.vestMs, 0n)
+  assert.is(foundedWith([], 86_400_000).prices.vestMs, 86_400_000n)
 })
 
 test('validators work where the others of them are a quorum', () => {
