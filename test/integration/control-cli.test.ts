@@ -194,6 +194,19 @@ test(
 )
 
 test(
+  'a home has its key before its first start when it is asked to, and keeps it',
+  within(5_000, async () => {
+    const home = tempFolder()
+    const cli = (...argv: string[]) => runCommand([...argv, '--home', home], { cwd: home })
+    const { out, status } = await cli('keys', 'create')
+    assert.is(status, 0)
+    assert.match(out, /^cf1[a-z2-7]{52}\n$/)
+    assert.is((await cli('keys', 'create')).out, out)
+    assert.match((await cli('keys', 'show', 'node')).out, out.trim())
+  }),
+)
+
+test(
   'keys are listed and shown without their secrets, and showing creates none',
   within(5_000, async () => {
     const home = tempFolder()
