@@ -139,8 +139,10 @@ export class WorkerRole {
     } catch (error) {
       if (!(error instanceof FabricError)) throw error
       await stream.send(frame({ kind: 'failed', text: error.code }))
+    } finally {
+      // Also when the edge is gone: witnesses would else be kept waiting as long as a stream may last.
+      copies.close()
     }
-    copies.close()
     stream.end()
     await steering
   }
