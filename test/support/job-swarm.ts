@@ -71,7 +71,7 @@ export class JobSwarm {
       ...DEFAULT_POLICY,
       answerMs: 200,
       commitMs: 5_000,
-      revealMs: 1_000,
+      revealMs: 2_500,
       jobMs: 12_000,
       ...options.policy,
     }
