@@ -13,10 +13,12 @@ import { within } from '../support/within.ts'
 
 const SLOW = { engine: { faultOf: () => ({ stepMs: 5 }) } }
 const READ_CHARACTERS = 8
+/** Each lost message costs a request's deadline, and a job has twenty rounds. */
+const LOSSY_JOB_MS = 40_000
 
 /** What the job says when nobody dies; its seed depends on what it asks for. */
-async function whole(intent: Parameters<JobSwarm['submit']>[0] = {}) {
-  const swarm = await JobSwarm.start()
+async function whole(intent: Parameters<JobSwarm['submit']>[0] = {}, options: JobSwarmOptions = {}) {
+  const swarm = await JobSwarm.start(options)
   const { feed } = await swarm.submit(intent)
   const heard = await heardBy(feed.listen(AbortSignal.timeout(8_000)))
   swarm.stop()
@@ -35,7 +37,7 @@ async function killing({ options = SLOW, intent = {}, kills }: Trial) {
   const swarm = await JobSwarm.start(options)
   const killed: PeerId[] = []
   const { id, feed } = await swarm.submit(intent)
-  const heard = await heardBy(feed.listen(AbortSignal.timeout(12_000)), (text) => {
+  const heard = await heardBy(feed.listen(AbortSignal.timeout(LOSSY_JOB_MS)), (text) => {
     if (killed.length >= kills || text.length < READ_CHARACTERS * (killed.length + 1)) return
     const job = swarm.coordinator.job(id)
     if (job?.phase !== 'executing' || job.streamed === null) return
@@ -111,14 +113,15 @@ test(
 
 test(
   'messages that are late, lost and out of order change nothing of it',
-  within(20_000, async () => {
+  within(60_000, async () => {
     const network = {
       delayMs: (random: { bytes(count: number): Uint8Array }) => (random.bytes(1)[0] ?? 0) / 16,
       reorder: true,
       dropPermille: 50,
     }
-    const { heard, facts } = await killing({ kills: 1, options: { ...SLOW, network } })
-    assert.is(heard.text, (await whole()).text)
+    const policy = { jobMs: LOSSY_JOB_MS }
+    const { heard, facts } = await killing({ kills: 1, options: { ...SLOW, network, policy } })
+    assert.is(heard.text, (await whole({}, { policy })).text)
     assert.is(heard.outcome.reason, 'paid')
     assert.ok((facts.delivery?.segments.length ?? 0) >= 2)
   }),

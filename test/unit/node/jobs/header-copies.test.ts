@@ -65,6 +65,24 @@ test(
 )
 
 test(
+  'a stream that never opens is given up soon after the worker is done',
+  within(6_000, async () => {
+    let signal: AbortSignal | undefined
+    const openStream: PeerTransport['openStream'] = (_peer, _type, _body, options) => {
+      signal = options.signal
+      return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal?.reason)))
+    }
+    const copies = new HeaderCopies({ openStream } as Partial<PeerTransport> as PeerTransport, [WITNESS], WATCH)
+    copies.send(Uint8Array.of(1))
+    await settled()
+    assert.not(signal?.aborted)
+    copies.close()
+    await new Promise((resolve) => signal?.addEventListener('abort', resolve))
+    assert.ok(signal?.aborted)
+  }),
+)
+
+test(
   'a witness that breaks off is let go of, and nobody hears of it',
   within(2_000, async () => {
     const { seen, transport } = witness(async () => {
