@@ -119,7 +119,7 @@ test(
       reorder: true,
       dropPermille: 50,
     }
-    const policy = { jobMs: LOSSY_JOB_MS }
+    const policy = { jobMs: LOSSY_JOB_MS, answerMs: 1_000, revealMs: 10_000 }
     const { heard, facts } = await killing({ kills: 1, options: { ...SLOW, network, policy } })
     assert.is(heard.text, (await whole({}, { policy })).text)
     assert.is(heard.outcome.reason, 'paid')
