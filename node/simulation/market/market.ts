@@ -13,7 +13,14 @@ import { DEFAULT_PRICES, type Priced, quote } from '../../../core/ledger/pricing
 import { type SettlementBody, settle, ZERO_DIGEST } from '../../../core/ledger/settlement.ts'
 import { countFinding } from '../../../core/log/apply-job.ts'
 import { DEFAULT_POLICY, makeGenesis } from '../../../core/log/genesis.ts'
-import { auditPermilleOf, freshStanding, JOINED_WEIGHT, standingOf, weightOf } from '../../../core/log/standing.ts'
+import {
+  auditPermilleOf,
+  condemn,
+  freshStanding,
+  JOINED_WEIGHT,
+  standingOf,
+  weightOf,
+} from '../../../core/log/standing.ts'
 import { createState, type LogState } from '../../../core/log/state.ts'
 import { auditedClasses, classVerdict, isCoAudited, reportsMissing } from '../../../core/verification/auditing.ts'
 import { breakEvenRate } from '../../../core/verification/economics.ts'
@@ -78,7 +85,6 @@ const PROMPT_TOKENS = 128
 const SLASH_PRICES = 10
 /** Answers whose pay has not vested: what a slash finds. */
 const BOND_ANSWERS = 50
-const SLASHED_FAILS = 4
 const WAY = 1e6
 
 type Worker = {
@@ -180,7 +186,6 @@ function playJob(market: Market, job: number): void {
     cheating,
     findings,
     price: Number(quote(DEFAULT_PRICES, { ...priced, replicas: 1 }).base),
-    tokens,
   })
 }
 
@@ -270,7 +275,6 @@ type Played = {
   readonly findings: readonly Finding[]
   /** Base of one replica, micro-credits. */
   readonly price: number
-  readonly tokens: number
 }
 
 function book({ state, counts }: Market, { body, drawn, cheating, findings, price }: Played): void {
@@ -308,9 +312,7 @@ function slashed(state: LogState, worker: Worker): number {
     worker.peer = enter(state, `${worker.name}, ${worker.slashes} times slashed`)
     return bond
   }
-  const standing = standingOf(state, worker.peer)
-  if (standing !== undefined)
-    state.peers.set(worker.peer, { ...standing, failed: standing.failed + SLASHED_FAILS, watch: 50 })
+  condemn(state, worker.peer)
   return slash
 }
 
