@@ -4,7 +4,7 @@ export const LIMITS = {
   entryBytesMax: 1024,
   genesisBytesMax: 4096,
   intentBytesMax: 640,
-  /** Salt, messages and seed nonce, which travel point to point. */
+  /** Salt and messages, which travel point to point. */
   payloadBytesMax: 1_048_576,
   messageCountMax: 256,
   messageBytesMax: 262_144,

@@ -1,6 +1,8 @@
 /** The command line: every verb, its flags, and which command runs it. */
+
 import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
+import { SEED_MODES } from '../core/log/inputs.ts'
 import { addApiKeys } from './commands/api-keys.ts'
 import { addBench } from './commands/bench.ts'
 import { addCalibrate } from './commands/calibrate.ts'
@@ -156,6 +158,12 @@ function addJob(job: Command, run: Run): void {
     .argument('[prompt...]', 'the prompt; - or nothing reads standard input')
     .option('-m, --model <id>', 'model id (default: the chat model of the node)')
     .option('--replicas <count>', 'workers that run it independently, 1 to 5 (default: 1)')
+    .addOption(
+      new Option(
+        '--seeds <how>',
+        'one seed for all replicas, one for each, or a hidden coin (default: hidden)',
+      ).choices(SEED_MODES),
+    )
     .option('--max-budget <credits>', 'refuse when it could cost more')
     .addOption(
       new Option('--verify <when>', 'stream and verify after, or buffer and verify before').choices([

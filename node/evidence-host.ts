@@ -4,7 +4,8 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { FabricError } from '../core/errors.ts'
 import type { JobId } from '../core/ids.ts'
-import { isAuditable, isPayloadOf, payloadCodec } from '../core/log/intent.ts'
+import { openReplicaInputs } from '../core/log/inputs.ts'
+import { isAuditable } from '../core/log/intent.ts'
 import type { Case } from '../core/receipt/evidence-case.ts'
 import type { Replay } from '../core/receipt/evidence-output.ts'
 import type { CatalogueEntry } from '../models/catalogue.ts'
@@ -32,16 +33,11 @@ export async function askModel(found: Case, path: string): Promise<ModelAnswer> 
   const { facts, file, ids, commitment } = found
   const { intent } = facts
   if (!isAuditable(intent)) return { status: 'not_possible', why: 'nobody can replay what this job sampled' }
-  const payload = payloadCodec.decode(file.payload)
+  const inputs = openReplicaInputs(intent, file.replica, file.inputs)
   const digest = await sha256Of(path)
   if (digest !== intent.modelDigest)
     return { status: 'not_possible', why: `the job's model is ${intent.modelDigest}, the file ${digest}` }
-  if (
-    payload.action !== 'accept' ||
-    !isPayloadOf(intent, payload.value) ||
-    ids === undefined ||
-    commitment === undefined
-  )
+  if (inputs.action !== 'accept' || ids === undefined || commitment === undefined)
     return { status: 'not_possible', why: 'the file has no prompt, or no output that was committed to' }
   const contextTokens = intent.promptTokens + Math.max(1, ids.length) + SPARE_TOKENS
   const entry = await entryOf(path, digest, contextTokens)
@@ -52,7 +48,7 @@ export async function askModel(found: Case, path: string): Promise<ModelAnswer> 
       ...{ format: 'gguf', path, digest, contextTokens, slotCount: 1, threads: defaultThreads(), gpu: 'off' },
       memoryBytesMax: defaultMemoryBytes(),
     })
-    const work = { jobId: facts.jobId as JobId, user: facts.user, intent, payload: payload.value }
+    const work = { jobId: facts.jobId as JobId, user: facts.user, intent, inputs: inputs.value }
     const output = { ids, schedule: commitment.schedule }
     const positions = await replayOf(model, work, output, AbortSignal.timeout(REPLAY_MS_MAX))
     return { status: 'replayed', replay: { engineId, facts: { vocabSize, stopIds, dimensions }, positions } }

@@ -207,7 +207,7 @@ export class NodeService implements App {
     const draft = await this.#custody.draft(model, request)
     const earlier = this.#custody.earlier(draft)
     if (earlier !== undefined) return this.#handle(earlier, true)
-    return this.submitSigned(this.#custody.sign(draft), draft.payload).catch((error: unknown) => {
+    return this.submitSigned(this.#custody.sign(draft), draft.inputs).catch((error: unknown) => {
       // The same request may have come twice at once: the second one finds the job that the first has just become.
       const nonceUsed = error instanceof FabricError && error.code === 'CF_JOB_NONCE_USED'
       const first = nonceUsed ? this.#custody.earlier(draft) : undefined

@@ -4,7 +4,8 @@ import { type BodyOf, bytes, bytesMax, defineBody, digest, list, u8, u16, u32 } 
 import { openAs } from '../identity/envelope.ts'
 import type { Digest, JobId, PeerId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
-import { type Intent, isAuditable, isPayloadOf, type Payload, payloadCodec, payloadCommitment } from '../log/intent.ts'
+import { openReplicaInputs, type ReplicaInputs, replicaInputsCodec } from '../log/inputs.ts'
+import { type Intent, isAuditable } from '../log/intent.ts'
 import { intentOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
@@ -37,7 +38,8 @@ export const auditAskCodec = defineBody(
     commitments: list(bytesMax(8_192), LIMITS.replicaCountMax),
     bitmap: u16(),
     signatures: bytesMax(SIGNATURES_MAX),
-    payload: bytesMax(LIMITS.payloadBytesMax),
+    /** Body `replica-inputs`. */
+    inputs: bytesMax(replicaInputsCodec.bytesMax),
     reveal: bytesMax(LIMITS.receiptOutputBytesMax),
   },
   LIMITS.payloadBytesMax + LIMITS.receiptOutputBytesMax + 65_536,
@@ -54,7 +56,7 @@ export const auditShownCodec = defineBody('audit-shown', { report: bytesMax(2_04
 export type AuditOrder = {
   readonly job: LoggedJob
   readonly intent: Intent
-  readonly payload: Payload
+  readonly inputs: ReplicaInputs
   readonly replica: number
   readonly worker: PeerId
   readonly beacon: Digest
@@ -91,12 +93,10 @@ export function judgeAuditAsk(
   const { value: commitment, body } = opened.value
   const ids = revealedIdsOf(job.id, worker, replica, commitment, ask.reveal)
   if (ids.action !== 'accept') return ids
-  const payload = payloadCodec.decode(ask.payload)
-  if (payload.action !== 'accept') return payload
-  if (payloadCommitment(ask.payload) !== intent.payloadCommitment || !isPayloadOf(intent, payload.value))
-    return reject('commitment_mismatch', 'payload')
+  const inputs = openReplicaInputs(intent, replica, ask.inputs)
+  if (inputs.action !== 'accept') return inputs
   const hash = commitmentHash(state.swarmId, body)
-  const order = { job, intent, payload: payload.value, replica, worker, beacon, commitment, ids: ids.value }
+  const order = { job, intent, inputs: inputs.value, replica, worker, beacon, commitment, ids: ids.value }
   return accept({ ...order, commitmentHash: hash })
 }
 

@@ -13,6 +13,7 @@ import { statementOf } from '../log/authority.ts'
 import { correctionCodec } from '../log/bodies-certified.ts'
 import { capsOf } from '../log/draw.ts'
 import { drawSource } from '../log/epochs.ts'
+import { replicaInputsCodec } from '../log/inputs.ts'
 import { rulingOf } from '../log/ruling.ts'
 import { intentOf } from '../log/settling.ts'
 import { ownerNamed } from '../log/standing.ts'
@@ -53,9 +54,10 @@ export const refereeRequestCodec = defineBody(
     /** Envelope, and reveal body; empty bytes where there was none. */
     commitment: bytesMax(commitmentCodec.bytesMax + ENVELOPE_OVERHEAD_BYTES),
     reveal: bytesMax(LIMITS.receiptOutputBytesMax),
-    payload: bytesMax(LIMITS.payloadBytesMax),
+    /** Body `replica-inputs`. */
+    inputs: bytesMax(replicaInputsCodec.bytesMax),
   },
-  LIMITS.receiptOutputBytesMax + LIMITS.payloadBytesMax + 65_536,
+  LIMITS.receiptOutputBytesMax + replicaInputsCodec.bytesMax + 65_536,
 )
 export type RefereeRequest = BodyOf<typeof refereeRequestCodec>
 

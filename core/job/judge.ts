@@ -10,6 +10,7 @@ import { type Assignment, answerCodec, answersDigest, assignmentCodec, bodyDiges
 import { abstainersOf, statementOf } from '../log/authority.ts'
 import { rankedFor } from '../log/draw.ts'
 import { drawSource, epochOfJob } from '../log/epochs.ts'
+import { areSeedsOf, seedNames } from '../log/inputs.ts'
 import { type Intent, isAuditable, isVerifiable } from '../log/intent.ts'
 import { policyOf } from '../log/policies.ts'
 import { intentOf, settlementOf } from '../log/settling.ts'
@@ -145,12 +146,12 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   const { state, self } = bench
   const seen = outputsOf(bench, proposal)
   if (seen.action !== 'accept') return seen
-  const { job, expected, replicas, structures } = seen.value
+  const { job, expected, replicas, seeds, structures } = seen.value
   const table = policyOf(state, job)
   const policyId = table === undefined || !isAudited(state, job) ? policyFor(expected.rule.kind).id : job.policyId
   const audits = auditsOf(bench, seen.value, proposal)
   if (audits.action !== 'accept') return audits
-  const input = { ...expected, swarmId: state.swarmId, policyId, replicas, audits: audits.value }
+  const input = { ...expected, swarmId: state.swarmId, policyId, replicas, seeds, audits: audits.value }
   const judged = findingsOf(input, structures).map((finding): JudgedFinding => {
     const body = findingCodec.encode(finding)
     const digest = bodyDigest('finding', state.swarmId, body)
@@ -170,6 +171,8 @@ type SeenOutputs = {
   readonly job: LoggedJob
   readonly expected: Expectation
   readonly replicas: readonly ReplicaClaim[]
+  /** Of `seedNames`. */
+  readonly seeds: readonly string[]
   readonly structures: readonly Structure[]
 }
 
@@ -186,12 +189,14 @@ function outputsOf({ state, facts }: Bench, proposal: FindingProposal): Validati
   if (known === undefined) return ignore('not_for_us')
   if (proposal.commitments.length !== workers.length || proposal.reveals.length !== workers.length)
     return reject('proposal_mismatch', 'replicas')
+  if (!areSeedsOf(intent, proposal.seeds)) return reject('commitment_mismatch', 'seeds')
   const rule = ruleOf(intent, known)
+  const seeds = seedNames(intent, proposal.seeds)
   const expected = { jobId: job.id, attempt, assignmentHash, rule, stopped: isStopped(state, job, proposal.stop) }
   const replicas = workers.map((worker, replica) =>
     claimOf(state.swarmId, worker, proposal.commitments[replica], proposal.reveals[replica]),
   )
-  return accept({ job, expected, replicas, structures: structuresOf({ ...expected, replicas }) })
+  return accept({ job, expected, replicas, seeds, structures: structuresOf({ ...expected, replicas }) })
 }
 
 function isAudited({ genesis }: LogState, job: LoggedJob): boolean {
@@ -201,14 +206,14 @@ function isAudited({ genesis }: LogState, job: LoggedJob): boolean {
 /** A job that is witnessed is judged by nothing else than what was witnessed. */
 function auditPlan(
   { state, roster }: Bench,
-  { job, structures }: SeenOutputs,
+  { job, seeds, structures }: SeenOutputs,
   proposal: FindingProposal,
 ): Validation<AuditPlan | undefined> {
   if (!isAudited(state, job)) return accept(undefined)
   const witnessed = witnessedOf(job, proposal)
   const checked = checkWitness(state, witnessed)
   if (checked.action !== 'accept') return checked
-  return accept(auditPlanOf(state, roster, witnessed, auditableOutputs(structures)))
+  return accept(auditPlanOf(state, roster, witnessed, auditableOutputs(structures, seeds)))
 }
 
 function witnessedOf(job: LoggedJob, { commitments, bitmap, signatures }: FindingProposal): Witnessed {

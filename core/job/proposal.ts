@@ -14,6 +14,7 @@ import {
   u32,
 } from '../codec/schema.ts'
 import { LIMITS } from '../limits.ts'
+import { replicaInputsCodec } from '../log/inputs.ts'
 import { REPORTS_MAX } from '../verification/auditing.ts'
 import { pairCount } from '../verification/semantic.ts'
 
@@ -34,7 +35,7 @@ export const assignmentProposalCodec = defineBody(
 )
 export type AssignmentProposal = BodyOf<typeof assignmentProposalCodec>
 
-/** Coordinator to an assigned worker: the certificate is its order to work, the payload what to work on. */
+/** Coordinator to an assigned worker: the certificate is its order to work, the inputs are what to work on. */
 export const executeCodec = defineBody(
   'execute',
   {
@@ -43,7 +44,8 @@ export const executeCodec = defineBody(
     bitmap: u16(),
     signatures: bytesMax(SIGNATURES_MAX),
     replica: u8(),
-    payload: bytesMax(LIMITS.payloadBytesMax),
+    /** Body `replica-inputs`. */
+    inputs: bytesMax(replicaInputsCodec.bytesMax),
     /** 16 fresh bytes that the first chunk must echo. */
     nonce: bytesMax(16),
     /** What the client has read of an earlier attempt, little-endian u32 ids and their text: the output goes on after it. */
@@ -99,6 +101,8 @@ export const findingProposalCodec = defineBody(
     audits: list(record({ first: u8(), reports: list(bytesMax(2_048), REPORTS_MAX) }), LIMITS.replicaCountMax),
     /** Envelope `stop`, empty bytes when nobody asked. */
     stop: bytesMax(512),
+    /** Of all replicas, in their order: outputs from different seeds are not expected to be equal. */
+    seeds: list(record({ nonce: bytes(32), salt: bytes(32) }), LIMITS.replicaCountMax),
   },
   LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
 )

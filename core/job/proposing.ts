@@ -1,4 +1,5 @@
 /** What an edge proposes of a job that has been revealed: the same bytes every time, or validators would be asked two things. */
+import type { Seed } from '../log/inputs.ts'
 import type { AuditedJob, CommittedJob, Job, Replica, RevealedJob } from './job.ts'
 import type { CommitSetProposal, FindingProposal, RevealRequest } from './proposal.ts'
 
@@ -17,13 +18,15 @@ export function revealRequestOf(job: CommittedJob, replica: number): RevealReque
   return { jobId, attempt, replica, ...witnessedOf(job) }
 }
 
-export function findingProposalOf(job: RevealedJob | AuditedJob): FindingProposal {
+/** @param seeds  of the job, as its client handed them over */
+export function findingProposalOf(job: RevealedJob | AuditedJob, seeds: readonly Seed[]): FindingProposal {
   const { replicas, assignment, stop } = job
   return {
     ...{ assignment, stop },
     ...witnessedOf(job),
     reveals: replicas.map(revealOf),
     audits: 'audits' in job ? job.audits : [],
+    seeds,
   }
 }
 

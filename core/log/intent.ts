@@ -32,8 +32,10 @@ export const VERIFY_MODES = ['after', 'before'] as const
 export const intentCodec = defineBody(
   'intent',
   {
-    /** domainHash('payload', payload bytes): salt, words and seed nonce travel point to point. */
+    /** domainHash('payload', payload bytes): salt and words travel point to point. */
     payloadCommitment: digest(),
+    /** Over one commitment a replica (inputs.ts): which replicas share a seed is nobody's business before all is over. */
+    seedsCommitment: digest(),
     task: code(TASKS),
     modelDigest: digest(),
     /** Parameters in millions, rounded up: the size that the price depends on. */
@@ -149,7 +151,6 @@ export const payloadCodec = defineBody(
   'payload',
   {
     salt: bytes(32),
-    seedNonce: bytes(32),
     /** Of a chat: rendered by each worker with the template that the intent names. */
     messages: list(
       record({

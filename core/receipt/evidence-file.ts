@@ -9,6 +9,7 @@
 import { type BodyOf, bytesMax, code, defineBody, digest, list, record, u8, u16 } from '../codec/schema.ts'
 import { ENVELOPE_OVERHEAD_BYTES } from '../identity/envelope.ts'
 import { LIMITS } from '../limits.ts'
+import { replicaInputsCodec } from '../log/inputs.ts'
 import { auditCodec } from '../verification/audit.ts'
 import { AUDITOR_SPARES, REPORTS_MAX } from '../verification/auditing.ts'
 import { commitmentCodec } from '../verification/commitment.ts'
@@ -32,8 +33,8 @@ export const evidenceFileCodec = defineBody(
     replica: u8(),
     /** The replica's reveal body; empty bytes when it showed nothing. */
     reveal: bytesMax(LIMITS.receiptOutputBytesMax),
-    /** The job's words and seed nonce; empty bytes unless their owner let them out. */
-    payload: bytesMax(LIMITS.payloadBytesMax),
+    /** Body `replica-inputs`: the job's words and the replica's seed; empty bytes unless their owner let them out. */
+    inputs: bytesMax(replicaInputsCodec.bytesMax),
     /** What was witnessed before anybody revealed: hashes of the commitments by replica, none when nobody witnessed them. */
     commitSet: record({
       hashes: list(digest(), LIMITS.replicaCountMax),
@@ -53,7 +54,7 @@ export const evidenceFileCodec = defineBody(
       other: bytesMax(STATEMENT_BYTES_MAX),
     }),
   },
-  RECEIPT_FILE_BYTES_MAX + LIMITS.receiptOutputBytesMax + LIMITS.payloadBytesMax + 65_536,
+  RECEIPT_FILE_BYTES_MAX + LIMITS.receiptOutputBytesMax + replicaInputsCodec.bytesMax + 65_536,
 )
 export type EvidenceFile = BodyOf<typeof evidenceFileCodec>
 
@@ -68,7 +69,7 @@ export function contradictionFile(
   other: Uint8Array,
 ): EvidenceFile {
   return {
-    ...{ genesis, receipt: NOTHING, replica: 0, reveal: NOTHING, payload: NOTHING, first: 0, reports: [] },
+    ...{ genesis, receipt: NOTHING, replica: 0, reveal: NOTHING, inputs: NOTHING, first: 0, reports: [] },
     ...{ commitSet: { hashes: [], bitmap: 0, signatures: NOTHING }, policy: NOTHING },
     contradiction: { kind, one, other },
   }

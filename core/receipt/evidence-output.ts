@@ -1,5 +1,6 @@
 /** The output of an accused replica: whether it is the one that was committed to, what fails it by itself, and what the model says. */
-import { type Intent, isAuditable, isVerifiable, payloadCommitment } from '../log/intent.ts'
+import { openReplicaInputs } from '../log/inputs.ts'
+import { type Intent, isAuditable, isVerifiable } from '../log/intent.ts'
 import {
   type AuditedPosition,
   type AuditStatistics,
@@ -104,14 +105,14 @@ function ruleOf(intent: Intent, wordCount: number, facts: Replay['facts'] | unde
 export function checkReplay(found: Case, replay: Replay | undefined): readonly EvidenceCheck[] {
   const { file, facts, ids } = found
   const payload =
-    file.payload.length === 0
+    file.inputs.length === 0
       ? unchecked('payload', 'the prompt is not in the file: its owner did not let it out')
-      : payloadCommitment(file.payload) === facts.intent.payloadCommitment
+      : openReplicaInputs(facts.intent, file.replica, file.inputs).action === 'accept'
         ? passed('payload', 'the prompt and seed that the intent commits to')
         : failed('payload', 'not what the intent commits to')
   if (!isAuditable(facts.intent)) return [payload, unchecked('replay', 'nobody can replay what this job sampled')]
   if (replay === undefined || ids === undefined)
-    return [payload, unchecked('replay', file.payload.length === 0 ? 'needs the prompt' : 'needs --model')]
+    return [payload, unchecked('replay', file.inputs.length === 0 ? 'needs the prompt' : 'needs --model')]
   const statistics = statisticsOf(replay.positions, ids)
   return [payload, replayCheck(found, statistics, replay), probesCheck(found, ids, replay)]
 }

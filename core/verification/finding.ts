@@ -2,8 +2,8 @@
  * What validators say about each replica of a job: layers L0 (structure), agreement, which is L1 (exact majority) of tokens and L3
  * (cosine) of vectors, and L2 (prefill), which auditors reported.
  *
- * Why a difference is no fault: one seed gives different tokens across machines and batches, so only structure and audits fail a
- * replica; an output that nobody else has is `inconclusive` and costs its worker nothing.
+ * Why a difference is no fault: one seed gives different tokens across machines and batches, and in some jobs every replica has a seed
+ * of its own. So only structure and audits fail a replica; an output that nobody else has is `inconclusive` and costs its worker nothing.
  *
  * @see docs/PROTOCOL.md#commitments-reveals-and-findings
  */
@@ -84,6 +84,8 @@ export type FindingsInput = Expectation & {
   readonly policyId: Digest
   /** In replica order, one for each assigned worker. */
   readonly replicas: readonly ReplicaClaim[]
+  /** In replica order: honest outputs are expected to be equal only where these are. */
+  readonly seeds: readonly string[]
   /** In replica order; absent, or undefined for a replica: not audited. */
   readonly audits?: readonly (AuditOutcome | undefined)[]
 }
@@ -93,7 +95,7 @@ const UNAUDITED: AuditOutcome = { verdict: 'none', auditsHash: NO_DIGEST, eviden
 
 /** Gives the finding of every replica of a job; every validator that holds the same claims gives the same bytes. */
 export function findingsOf(input: FindingsInput, structures = structuresOf(input)): readonly Finding[] {
-  const agreeing = agreementsOf(structures, input.rule)
+  const agreeing = agreementsOf(structures, input.seeds, input.rule)
   return input.replicas.map((claim, replica) => {
     const structure = structures[replica] ?? { ok: false, reason: 'no_commitment' }
     const judgement = judge(structure, agreeing[replica] ?? 0, input.replicas.length, input.rule)
@@ -108,13 +110,18 @@ export function structuresOf(input: Expectation & Pick<FindingsInput, 'replicas'
 }
 
 /** One name an output that an audit can say something about; undefined for one that is unsound or was cut short. */
-export function auditableOutputs(structures: readonly Structure[]): readonly (string | undefined)[] {
-  return structures.map((structure) => (structure.ok && !structure.aborted ? nameOf(structure) : undefined))
+export function auditableOutputs(
+  structures: readonly Structure[],
+  seeds: readonly string[],
+): readonly (string | undefined)[] {
+  return structures.map((structure, replica) =>
+    structure.ok && !structure.aborted ? nameOf(structure, seeds[replica]) : undefined,
+  )
 }
 
-// Ids alone would let a worker hang other text on honestly computed tokens.
-function nameOf({ root, text }: Structure & { readonly ok: true }): string {
-  return `${root}/${text}`
+// Ids alone would let a worker hang other text on honestly computed tokens; and under another seed the same ids have other margins.
+function nameOf({ root, text }: Structure & { readonly ok: true }, seed = ''): string {
+  return `${root}/${text}/${seed}`
 }
 
 /** What was computed from the model itself outweighs what others have: an output that stands alone passes, and a majority may fail. */
@@ -127,9 +134,11 @@ function audited(judgement: Judgement, verdict: AuditOutcome['verdict']): Judgem
 }
 
 /** With how many replicas each one agrees, itself included; 0 for a failed one. */
-function agreementsOf(structures: readonly Structure[], rule: OutputRule): readonly number[] {
+function agreementsOf(structures: readonly Structure[], seeds: readonly string[], rule: OutputRule): readonly number[] {
   if (rule.kind === 'tokens') {
-    const outputs = structures.map((structure) => (structure.ok ? nameOf(structure) : undefined))
+    const outputs = structures.map((structure, replica) =>
+      structure.ok ? nameOf(structure, seeds[replica]) : undefined,
+    )
     const { sizes } = exactClasses(outputs)
     return outputs.map((output) => (output === undefined ? 0 : (sizes.get(output) ?? 1)))
   }

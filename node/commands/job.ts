@@ -15,6 +15,7 @@ import { columns, json, plainText, section, shortId } from './print.ts'
 export type SubmitOptions = {
   readonly model?: string
   readonly replicas?: string
+  readonly seeds?: string
   readonly maxBudget?: string
   readonly verify?: string
   readonly temperature?: string
@@ -109,6 +110,7 @@ function intentBody(prompt: string, options: SubmitOptions, model: string): Read
     model,
     prompt,
     replicas: numeric(options.replicas),
+    seeds: options.seeds,
     temperature: numeric(options.temperature),
     top_k: numeric(options.topK),
     top_p: numeric(options.topP),

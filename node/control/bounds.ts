@@ -3,8 +3,8 @@ import { LIMITS } from '../../core/limits.ts'
 
 export const CONTROL_LIMITS = {
   bodyBytesMax: 1_048_576,
-  /** A signed intent with its payload, each behind a four-byte length. */
-  signedIntentBytesMax: LIMITS.payloadBytesMax + LIMITS.intentBytesMax + 1_024,
+  /** A signed intent with its inputs, each behind a four-byte length. */
+  signedIntentBytesMax: LIMITS.payloadBytesMax + LIMITS.intentBytesMax + 2_048,
   /** Chats and event streams served at once. */
   streamCountMax: 1_024,
   /** How long a finished answer waits for its verdict before it says `pending`. */

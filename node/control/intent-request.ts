@@ -10,7 +10,7 @@ import { readSampling, SAMPLING_FIELDS } from './sampling-fields.ts'
 
 export const SIGNED_INTENT_TYPE = 'application/vnd.cfab.intent'
 export type IntentRequest = { readonly job: JobRequest; readonly dryRun: boolean }
-export type SignedIntent = { readonly envelope: Uint8Array; readonly payload: Uint8Array }
+export type SignedIntent = { readonly envelope: Uint8Array; readonly inputs: Uint8Array }
 
 const TASKS = ['chat', 'completion', 'embedding'] as const
 const GENERATION_FIELDS = [...SAMPLING_FIELDS, 'max_tokens', 'top_logprobs'] as const
@@ -77,12 +77,12 @@ function nothingDrawn(fields: Fields): Generation {
   return EMBEDDING_SAMPLING
 }
 
-/** Envelope, then payload, each behind its length as u32be; nothing after. */
+/** Envelope, then job inputs, each behind its length as u32be; nothing after. */
 export function parseSignedIntent(body: Uint8Array): SignedIntent {
   const [envelope, rest] = cut(body, 'envelope')
-  const [payload, trailing] = cut(rest, 'payload')
-  if (trailing.length > 0) throw badRequest('payload', 'nothing after it')
-  return { envelope, payload }
+  const [inputs, trailing] = cut(rest, 'inputs')
+  if (trailing.length > 0) throw badRequest('inputs', 'nothing after them')
+  return { envelope, inputs }
 }
 
 function cut(bytes: Uint8Array, param: string): readonly [part: Uint8Array, rest: Uint8Array] {

@@ -73,12 +73,12 @@ export class Limits {
   async submitSigned(
     caller: Caller,
     envelope: Uint8Array,
-    payload: Uint8Array,
+    inputs: Uint8Array,
     signal: AbortSignal,
   ): Promise<JobHandle> {
     const { app } = this.#ports
     return this.#enter(caller, async () => {
-      const handle = await app.submitSigned(envelope, payload, signal)
+      const handle = await app.submitSigned(envelope, inputs, signal)
       this.#track(caller, handle, app.job(handle.id)?.task ?? 'chat', undefined)
       return handle
     })

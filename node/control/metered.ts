@@ -6,7 +6,7 @@ import type { Limits } from './limits.ts'
 export function meteredApp(app: App, limits: Limits): App {
   return {
     submit: (request, signal) => limits.submit(currentCaller(), request, signal),
-    submitSigned: (envelope, payload, signal) => limits.submitSigned(currentCaller(), envelope, payload, signal),
+    submitSigned: (envelope, inputs, signal) => limits.submitSigned(currentCaller(), envelope, inputs, signal),
     transfer: (transfer) =>
       transfer.kind === 'spend' ? limits.spend(currentCaller(), transfer) : app.transfer(transfer),
     ready: () => app.ready(),

@@ -1,4 +1,5 @@
 /** The routes of jobs, receipts, peers and votes under /api/v1/p2p, described. */
+import { SEED_MODES } from '../../core/log/inputs.ts'
 import { SIMULATION_LIMITS } from '../runtime/simulation.ts'
 import { CHAT_FORM, SAMPLING, TOKEN_IDS } from './openapi-chat.ts'
 import {
@@ -90,6 +91,7 @@ export const P2P_SCHEMAS: Readonly<Record<string, Schema>> = {
         top_logprobs: integerOrNull,
         dry_run: { ...flag, description: 'Only the price and who could run it.' },
         replicas: { type: 'integer', minimum: 1, maximum: 5 },
+        seeds: oneOf(...SEED_MODES),
         verify: oneOf('after', 'before'),
         max_budget: { type: ['string', 'integer'] },
         region: text,

@@ -1,5 +1,7 @@
 /** Schemas that several routes share: jobs, money, errors. */
+
 import { ERRORS } from '../../core/errors.ts'
+import { SEED_MODES } from '../../core/log/inputs.ts'
 import { OUTCOME_KINDS } from '../runtime/app.ts'
 import {
   amount,
@@ -49,6 +51,10 @@ export const SHARED_SCHEMAS: Readonly<Record<string, Schema>> = {
       {},
       {
         replicas: { type: 'integer', minimum: 1, maximum: 5, description: 'Workers that run it independently.' },
+        seeds: {
+          ...oneOf(...SEED_MODES),
+          description: 'One seed for all replicas, one for each, or a hidden coin: then a copied answer is found.',
+        },
         verify: { ...oneOf('after', 'before'), description: 'Answer as it comes, or only what was checked.' },
         max_budget: { type: ['string', 'integer'], description: 'Credits; refused when it could cost more.' },
         region: text,

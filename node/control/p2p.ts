@@ -74,8 +74,8 @@ export function jobOf(context: ControlContext, text: string): JobView {
 async function submit(context: ControlContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const body = request.body
   if (body instanceof Uint8Array) {
-    const { envelope, payload } = parseSignedIntent(body)
-    return accepted(await context.app.submitSigned(envelope, payload, context.draining), reply)
+    const { envelope, inputs } = parseSignedIntent(body)
+    return accepted(await context.app.submitSigned(envelope, inputs, context.draining), reply)
   }
   const wish = parseIntentRequest(body, idempotencyKeyOf(request))
   modelNamed(context.app, wish.job.model, wish.job.input.task === 'embedding' ? 'embedding' : 'chat')

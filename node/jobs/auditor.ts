@@ -138,8 +138,8 @@ export class AuditorRole {
 
   async #report(model: NodeModel, order: AuditOrder, signal: AbortSignal): Promise<AuditReport> {
     const { clock } = this.#ports
-    const { job, intent, payload, replica, worker, beacon, commitment, commitmentHash, ids } = order
-    const work = { jobId: job.id, user: job.user, intent, payload }
+    const { job, intent, inputs, replica, worker, beacon, commitment, commitmentHash, ids } = order
+    const work = { jobId: job.id, user: job.user, intent, inputs }
     const startMs = clock.nowMs()
     const positions = await replayOf(model, work, { ids, schedule: commitment.schedule }, signal)
     const replayMs = Math.max(0, clock.nowMs() - startMs)
@@ -173,14 +173,14 @@ export class AuditorRole {
   }
 }
 
-async function textOf(model: NodeModel, { job, intent, payload, ids }: AuditOrder): Promise<string> {
+async function textOf(model: NodeModel, { job, intent, inputs, ids }: AuditOrder): Promise<string> {
   const { task } = intent
   invariant(task !== 'embedding', 'only what is sampled is audited')
   const { promptIds, showControl = false } = await requestOf(model, task, {
     jobId: job.id,
     user: job.user,
     intent,
-    payload,
+    inputs,
   })
   return model.detokenize({ promptIds, outputIds: ids, showControl })
 }

@@ -7,6 +7,7 @@ import { type Bench, planAudits } from '../../core/job/judge.ts'
 import { type AuditPlan, type AuditTask, auditOutcomes } from '../../core/job/judge-audits.ts'
 import type { FindingProposal } from '../../core/job/proposal.ts'
 import { findingProposalOf } from '../../core/job/proposing.ts'
+import { replicaInputsOf, seedsIn } from '../../core/log/inputs.ts'
 import { policyOf } from '../../core/log/policies.ts'
 import type { LoggedJob } from '../../core/log/state.ts'
 import {
@@ -52,10 +53,10 @@ export class Audits {
   /** An output that nobody could report on in time stays unaudited, which its finding says. */
   async collect(job: Job, signal: AbortSignal): Promise<Performed> {
     if (job.phase !== 'revealed') return { events: [], journaled: false }
-    const { state, rosters, clock, facts } = this.#ports
+    const { state, rosters, clock, facts, store } = this.#ports
     const roster = await rosterOfJob(rosters, state(), job.id, signal)
     const bench: Bench = { self: undefined, state: state(), roster, nowMs: clock.nowMs(), facts }
-    const proposal = findingProposalOf(job)
+    const proposal = findingProposalOf(job, seedsIn(store.payload(job.id)))
     const plan = taken(planAudits(bench, proposal))
     const logged = state().jobs.get(job.id)
     if (plan === undefined || logged === undefined)
@@ -110,8 +111,8 @@ export class Audits {
     const { id: jobId, attempt, intent } = job
     const reveal = proposal.reveals[replica] ?? new Uint8Array()
     const { commitments, bitmap, signatures } = proposal
-    const payload = store.payload(jobId) ?? new Uint8Array()
-    const body = auditAskCodec.encode({ jobId, attempt, replica, commitments, bitmap, signatures, payload, reveal })
+    const inputs = replicaInputsOf(store.payload(jobId), replica)
+    const body = auditAskCodec.encode({ jobId, attempt, replica, commitments, bitmap, signatures, inputs, reveal })
     const { requestMs: deadlineMs } = this.#options
     const untilMs = clock.nowMs() + deadlineMs + TOKEN_MS * (intent.promptTokens + intent.maxTokens)
     try {

@@ -1,7 +1,8 @@
 /** What an order asks a worker to compute: tokens that are streamed on the way, or vectors that come all at once. */
 import { FabricError } from '../../core/errors.ts'
 import type { JobId, UserId } from '../../core/ids.ts'
-import { type Intent, isVerifiable, type Payload } from '../../core/log/intent.ts'
+import type { ReplicaInputs } from '../../core/log/inputs.ts'
+import { type Intent, isVerifiable } from '../../core/log/intent.ts'
 import { jobSeed } from '../../core/verification/gumbel.ts'
 import { wordsOf } from '../../core/verification/vectors.ts'
 import type { FinishReason, GenerateRequest } from '../../models/backend.ts'
@@ -15,7 +16,7 @@ export type Work = {
   /** Who pays. */
   readonly user: UserId
   readonly intent: Intent
-  readonly payload: Payload
+  readonly inputs: ReplicaInputs
   /** What another worker has said of the output already; absent or empty: nothing. */
   readonly prefix?: { readonly ids: readonly number[]; readonly text: string }
 }
@@ -62,7 +63,7 @@ async function generate(
 ): Promise<Computed> {
   const request = await requestOf(model, task, work)
   const { ids: prefixIds, text: prefixText } = work.prefix ?? NO_PREFIX
-  const begun = prefixIds.length === 0 ? preparations?.take(work.jobId, stopping) : undefined
+  const begun = prefixIds.length === 0 ? preparations?.take(work.jobId, work.inputs.seedNonce, stopping) : undefined
   // Said again, as if it had been chosen here: what this worker commits to is the whole output.
   if (prefixIds.length > 0) await writer.tokens(prefixIds, prefixText)
   let finish: FinishReason = 'aborted'
@@ -81,12 +82,13 @@ async function generate(
 export async function requestOf(
   model: NodeModel,
   task: 'chat' | 'completion',
-  { jobId, user, intent, payload, prefix }: Work,
+  { jobId, user, intent, inputs, prefix }: Work,
 ): Promise<GenerateRequest> {
+  const { payload, seedNonce } = inputs
   const promptIds = await model.promptIds(task, payload)
   checkCount(promptIds.length, intent)
   const { sampling, stop, maxTokens } = intent
-  const seed = jobSeed(jobId, payload.seedNonce)
+  const seed = jobSeed(jobId, seedNonce)
   const { grammar, logitBias, tools, logprobs } = payload
   return {
     ...{ promptIds, sampling: samplingSpec(sampling, seed, logitBias), seed, maxTokens, stop },
@@ -100,11 +102,11 @@ export async function requestOf(
   }
 }
 
-async function embed(model: NodeModel, { intent, payload }: Work, { stopping }: RunSignals): Promise<Computed> {
+async function embed(model: NodeModel, { intent, inputs }: Work, { stopping }: RunSignals): Promise<Computed> {
   const nothing: Computed = { ids: [], text: '', finish: 'aborted', schedule: [] }
   if (stopping.aborted) return nothing
   try {
-    const { vectors, tokenCounts } = await model.embed(payload.texts, stopping)
+    const { vectors, tokenCounts } = await model.embed(inputs.payload.texts, stopping)
     checkCount(
       tokenCounts.reduce((sum, count) => sum + count, 0),
       intent,

@@ -12,16 +12,8 @@ import { quote } from '../../core/ledger/pricing.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { holdBody } from '../../core/log/bodies.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
-import {
-  type Intent,
-  intentCodec,
-  intentFault,
-  isPayloadOf,
-  jobIdOf,
-  type Payload,
-  payloadCodec,
-  payloadCommitment,
-} from '../../core/log/intent.ts'
+import { isSplit, type OpenInputs, openJobInputs, seedsIn } from '../../core/log/inputs.ts'
+import { type Intent, intentCodec, intentFault, jobIdOf } from '../../core/log/intent.ts'
 import type { LogState } from '../../core/log/state.ts'
 import type { RosterSnapshot } from '../../core/roster/roster.ts'
 import { JobLoop, type LoopOptions, type Performed } from '../runtime/loop.ts'
@@ -127,7 +119,7 @@ export class Coordinator {
     for (const { bytes } of this.#ports.store.openJobs()) {
       const job = parseJob(bytes)
       const streamed = 'streamed' in job ? (job.streamed ?? undefined) : undefined
-      this.feeds.open(job.id, job.intent.maxTokens, streamed, job.attempt)
+      this.#openFeed(job, streamed)
       this.#engage(job)
       this.#loop.adopt(job)
     }
@@ -157,10 +149,10 @@ export class Coordinator {
    * Turns a signed intent into a job: its money is held and it is journaled when this resolves.
    *
    * @param envelope  a sealed `intent`
-   * @param payload   the bytes that its commitment names
+   * @param inputs    body `job-inputs`: the words and seeds that it binds
    * @throws FabricError CF_IDENTITY_SIGNATURE_INVALID, CF_JOB_*, CF_LEDGER_*, CF_MODEL_UNKNOWN, CF_MODEL_UNSUPPORTED; nothing was written then
    */
-  async submit(envelope: Uint8Array, payload: Uint8Array): Promise<Submitted> {
+  async submit(envelope: Uint8Array, inputs: Uint8Array): Promise<Submitted> {
     const { state, facts } = this.#ports
     this.#loop.admit()
     const opened = openAs(intentCodec, envelope, state().swarmId)
@@ -171,24 +163,24 @@ export class Coordinator {
     const model = facts(intent.modelDigest) ?? (await this.#summoned(intent.modelDigest))
     if (model === undefined) throw new FabricError('CF_MODEL_UNKNOWN')
     if (!isModelFor(intent, model)) throw new FabricError('CF_MODEL_UNSUPPORTED', { task: intent.task })
-    const words = payloadCodec.decode(payload)
-    const isNamed = payloadCommitment(payload) === intent.payloadCommitment
-    if (words.action !== 'accept' || !isNamed || !isPayloadOf(intent, words.value))
-      throw new FabricError('CF_JOB_INVALID', { field: 'payload' })
+    const told = openJobInputs(intent, inputs)
+    if (told.action !== 'accept') {
+      const field = told.action === 'reject' && told.where === 'seeds' ? 'seeds' : 'payload'
+      throw new FabricError('CF_JOB_INVALID', { field })
+    }
     const id = jobIdOf(state().swarmId, body)
     const roster = await this.#needRoster()
     try {
       // In a swarm of one process its worker is here whoever is drawn.
       if (state().genesis.local && this.#canPay(signer, intent)) {
-        const workers = [this.#ports.key.peer]
-        this.#ports.preparations?.begin({ jobId: id, user: signer, intent, payload: words.value, workers })
+        this.#begin({ id, user: signer, intent }, told.value, [this.#ports.key.peer])
       }
       let job: AdmittedJob | undefined
       const hold = holdBody(this.#ports.key.peer, envelope)
       const applied = await this.#ports.ledger.append('hold', hold, (entry) => {
         job = this.#admitted({ id, user: signer, intent, intentEnvelope: envelope }, entry, roster)
-        this.#begin(job, words.value)
-        return [jobRow(job), { table: 'payload', id, bytes: payload }]
+        this.#begin(job, told.value, job.draw.ranked.slice(0, intent.replicas))
+        return [jobRow(job), { table: 'payload', id, bytes: inputs }]
       })
       if (applied.status === 'refused') {
         if (applied.reason === 'job_exists') return { id, repeated: true }
@@ -220,13 +212,21 @@ export class Coordinator {
   }
 
   /** What is left until the first token is for the disk and the validators, and the engine need not wait for those. */
-  #begin({ id, user, intent, draw }: Job, payload: Payload): void {
-    const workers = draw.ranked.slice(0, intent.replicas)
-    this.#ports.preparations?.begin({ jobId: id, user, intent, payload, workers })
+  #begin(
+    { id, user, intent }: Pick<Job, 'id' | 'user' | 'intent'>,
+    inputs: OpenInputs,
+    workers: readonly PeerId[],
+  ): void {
+    this.#ports.preparations?.begin({ jobId: id, user, intent, ...inputs, workers })
+  }
+
+  #openFeed({ id, intent, attempt }: Job, streamed?: number): void {
+    const isAlike = !isSplit(intent, seedsIn(this.#ports.store.payload(id)))
+    this.feeds.open(id, intent.maxTokens, isAlike, streamed, attempt)
   }
 
   #adopt(job: Job): void {
-    this.feeds.open(job.id, job.intent.maxTokens)
+    this.#openFeed(job)
     this.feeds.admitted(job, this.#ports.clock.nowMs())
     this.#engage(job)
     this.#loop.adopt(job)

@@ -6,6 +6,7 @@ import { sealAs } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import { type Digest, type JobId, parseDigest } from '../../core/ids.ts'
 import { quote as priceOf } from '../../core/ledger/pricing.ts'
+import { jobInputsCodec, seedsCommitmentOf } from '../../core/log/inputs.ts'
 import { type Intent, intentCodec, intentFault, payloadCodec, payloadCommitment } from '../../core/log/intent.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import { type LogState, nonceKey } from '../../core/log/state.ts'
@@ -13,6 +14,7 @@ import type { JobRequest } from '../runtime/app.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import { formOf } from './forms.ts'
 import type { NodeModel } from './model.ts'
+import { seedsFor } from './seeds.ts'
 import { biasOf, checkStop, samplingOf, sizeOf } from './wish.ts'
 import { wordsIn } from './words.ts'
 
@@ -23,7 +25,11 @@ export type CustodyPorts = {
   readonly random: Random
 }
 
-export type Drafted = { readonly intent: Intent; readonly payload: Uint8Array }
+export type Drafted = {
+  readonly intent: Intent
+  /** Body `job-inputs`. */
+  readonly inputs: Uint8Array
+}
 
 const INTENT_LIFETIME_MS = 600_000
 const U64_BYTES = 8
@@ -50,18 +56,21 @@ export class Custody {
     const nonce = request.nonce ?? new DataView(this.#ports.random.bytes(U64_BYTES).buffer).getBigUint64(0)
     const payload = payloadCodec.encode({
       salt: this.#secret('salt', request.nonce),
-      seedNonce: request.seedNonce ?? this.#secret('seed', request.nonce),
       ...words,
       ...{ grammar: form, logitBias: biasOf(request, loaded) },
       logprobs: request.topLogprobs === undefined ? 0 : request.topLogprobs + 1,
     })
+    // Where one owner runs everything nobody has a peer to copy, and equal outputs are all that there is to compare.
+    const mode = request.seeds ?? (genesis.local ? 'shared' : 'hidden')
+    const seeds = seedsFor(request.replicas, mode, this.#secret('seeds', request.nonce), request.seedNonce)
     const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas: request.replicas }
     const { hold } = priceOf(genesis.prices, priced)
     const maxBudget = request.maxBudget ?? hold
     if (hold > maxBudget) throw new FabricError('CF_JOB_OVER_BUDGET', { hold, maxBudget })
     const intent: Intent = {
       ...priced,
-      ...{ payloadCommitment: payloadCommitment(payload), task, stop, sampling: samplingOf(request, form) },
+      ...{ payloadCommitment: payloadCommitment(payload), seedsCommitment: seedsCommitmentOf(seeds) },
+      ...{ task, stop, sampling: samplingOf(request, form) },
       modelDigest: digestIn(loaded.digest),
       templateDigest: digestIn(loaded.templateDigest),
       // Vectors are shown after the verdict: there is nothing to stream before it.
@@ -71,7 +80,7 @@ export class Custody {
     }
     const fault = intentFault(intent)
     if (fault !== undefined) throw new FabricError('CF_JOB_INVALID', { field: fault })
-    return { intent, payload }
+    return { intent, inputs: jobInputsCodec.encode({ payload, seeds }) }
   }
 
   sign({ intent }: Drafted): Uint8Array {

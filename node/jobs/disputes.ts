@@ -20,6 +20,7 @@ import type { Applied } from '../../core/log/apply.ts'
 import { abstainersOf } from '../../core/log/authority.ts'
 import { disputeCodec } from '../../core/log/bodies.ts'
 import { correctionEntryCodec } from '../../core/log/bodies-certified.ts'
+import { replicaInputsOf } from '../../core/log/inputs.ts'
 import type { LoggedDispute, LoggedJob, LogState } from '../../core/log/state.ts'
 import type { DisputeClaim } from '../../core/verification/dispute.ts'
 import type { DisputeView } from '../runtime/disputes.ts'
@@ -292,7 +293,7 @@ export class DisputeDesk {
       ...{ jobId: logged.id, dispute: dispute.hash, audits: job.audits },
       commitment: replica !== undefined && 'commitment' in replica ? replica.commitment : new Uint8Array(),
       reveal: replica?.state === 'revealed' ? replica.reveal : new Uint8Array(),
-      payload: store.payload(logged.id) ?? new Uint8Array(),
+      inputs: replicaInputsOf(store.payload(logged.id), dispute.replica),
     })
     const silent = drawn.filter((peer) => !votes.has(peer))
     await Promise.all(

@@ -3,6 +3,7 @@ import { FabricError } from '../../core/errors.ts'
 import type { Job, SettledJob } from '../../core/job/job.ts'
 import { commitmentHashes } from '../../core/job/judge-commits.ts'
 import { ZERO_DIGEST } from '../../core/ledger/settlement.ts'
+import { replicaInputsOf } from '../../core/log/inputs.ts'
 import type { LogState } from '../../core/log/state.ts'
 import { type EvidenceFile, evidenceFileCodec, NO_CONTRADICTION } from '../../core/receipt/evidence-file.ts'
 import { findingCodec } from '../../core/verification/finding.ts'
@@ -38,7 +39,7 @@ export function exportEvidence(
   const audit = auditOf(job, index)
   const file: EvidenceFile = {
     ...{ genesis: NOTHING, receipt, replica: index, reveal: shown?.state === 'revealed' ? shown.reveal : NOTHING },
-    payload: withPrompt ? (payload ?? NOTHING) : NOTHING,
+    inputs: withPrompt ? replicaInputsOf(payload, index) : NOTHING,
     commitSet: commitSetOf(job, state),
     ...{ first: audit?.first ?? index, reports: audit?.reports ?? [] },
     policy: policyOf(job, state),

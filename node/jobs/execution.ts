@@ -10,7 +10,7 @@ import { executeCodec, offerCodec, revealRequestCodec, stopCodec } from '../../c
 import { revealRequestOf } from '../../core/job/proposing.ts'
 import { summarise } from '../../core/latency/summary.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
-import { payloadCodec } from '../../core/log/intent.ts'
+import { openReplicaInputs, replicaInputsOf } from '../../core/log/inputs.ts'
 import { deliveryCodec } from '../../core/receipt/receipt.ts'
 import {
   type Commitment,
@@ -181,15 +181,15 @@ export class Execution {
     const { store, random, clock, key, state } = this.#ports
     const { replica, worker } = effect
     const nonce = random.bytes(16)
-    const payload = store.payload(job.id) ?? new Uint8Array()
+    const inputs = replicaInputsOf(store.payload(job.id), replica)
     const order = {
       intent: job.intentEnvelope,
       assignment: job.assignment,
       ...job.certificate,
       replica,
-      payload,
+      inputs,
       nonce,
-      ...prefixOf(job, payload, this.#feeds, this.#ports.facts(job.intent.modelDigest)?.stopIds ?? []),
+      ...prefixOf(job, replica, inputs, this.#feeds, this.#ports.facts(job.intent.modelDigest)?.stopIds ?? []),
     }
     const deadlineMs = Math.max(1, Number(assignmentOf(job.assignment).commitByMs) - clock.nowMs())
     let stream: PeerStream | undefined
@@ -199,7 +199,7 @@ export class Execution {
       this.#obeyStop(job, tell)
       const { swarmId } = state()
       const start = { swarmId, jobId: job.id, attempt: job.attempt, replica, worker, receiver: key.peer, nonce }
-      const ports = { key, clock, random, ...expected(job, payload) }
+      const ports = { key, clock, random, ...expected(job, replica, inputs) }
       const read = await readReplica(stream, start, ports, (part) => this.#tokens(job, effect, part, tell))
       stream.end()
       const delivered = this.#delivered(job, effect, read)
@@ -343,13 +343,13 @@ export class Execution {
 }
 
 /** What a replica's stream may bring. */
-function expected({ intent }: Job, payload: Uint8Array) {
-  const words = payloadCodec.decode(payload)
+function expected({ intent }: Job, replica: number, inputs: Uint8Array) {
+  const opened = openReplicaInputs(intent, replica, inputs)
   const streams = intent.task !== 'embedding'
   return {
     streams,
     tokenCountMax: streams ? intent.maxTokens : 0,
-    details: words.action === 'accept' && words.value.logprobs > 0,
+    details: opened.action === 'accept' && opened.value.payload.logprobs > 0,
   }
 }
 

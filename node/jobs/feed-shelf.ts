@@ -42,10 +42,13 @@ export class FeedShelf {
     return this.#feeds.get(id)?.feed
   }
 
-  /** @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for */
-  open(id: JobId, maxTokens: number, streamed?: number, attempt = 0): void {
+  /**
+   * @param alike     replicas are expected to say the same
+   * @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for
+   */
+  open(id: JobId, maxTokens: number, alike: boolean, streamed?: number, attempt = 0): void {
     if (this.#feeds.has(id)) return
-    const relay = new Relay(streamed)
+    const relay = new Relay(alike, streamed)
     this.#feeds.set(id, { feed: new JobFeed(maxTokens), relay, attempt, finished: false, executing: false })
     this.#trim()
   }
@@ -106,9 +109,9 @@ export class FeedShelf {
     return change.heir
   }
 
-  /** What the client has read, for those who are to go on. */
-  carry(job: Job, isWhole: (ids: readonly number[], text: string) => boolean): Carry | undefined {
-    return this.#ofAttempt(job)?.relay.carry(isWhole)
+  /** What the client has read, for the replica that is to go on. */
+  carry(job: Job, replica: number, isWhole: (ids: readonly number[], text: string) => boolean): Carry | undefined {
+    return this.#ofAttempt(job)?.relay.carry(replica, isWhole)
   }
 
   #ofAttempt({ id, attempt }: Job): Shelved | undefined {
@@ -132,7 +135,7 @@ export class FeedShelf {
     if (shelved?.finished === false) for (const progress of outputProgress(after)) this.#push(after, progress)
     this.#push(after, { type: 'outcome', ...outcomeOf(after) })
     // Nobody goes on from what it remembers.
-    if (shelved !== undefined) shelved.relay = new Relay()
+    if (shelved !== undefined) shelved.relay = new Relay(true)
   }
 
   /** What a listener hears who comes after the feed was dropped. */

@@ -4,7 +4,7 @@ import type { Job } from '../../core/job/job.ts'
 import type { Execute } from '../../core/job/proposal.ts'
 import type { FeedShelf } from './feed-shelf.ts'
 
-/** Of an order: its payload and what the client has read, less than a body may be. */
+/** Of an order: its inputs and what the client has read, less than a body may be. */
 const PREFIX_BYTES_MAX = 1_100_000
 const NOTHING: Pick<Execute, 'prefixIds' | 'prefixText'> = { prefixIds: new Uint8Array(), prefixText: '' }
 
@@ -14,7 +14,8 @@ const NOTHING: Pick<Execute, 'prefixIds' | 'prefixText'> = { prefixIds: new Uint
  */
 export function prefixOf(
   job: Job,
-  payload: Uint8Array,
+  replica: number,
+  inputs: Uint8Array,
   feeds: Pick<FeedShelf, 'carry'>,
   stopIds: readonly number[],
 ): Pick<Execute, 'prefixIds' | 'prefixText'> {
@@ -24,9 +25,9 @@ export function prefixOf(
     ids.length >= intent.maxTokens ||
     ids.some((id) => stopIds.includes(id)) ||
     intent.stop.some((end) => text.includes(end))
-  const carry = feeds.carry(job, isWhole)
+  const carry = feeds.carry(job, replica, isWhole)
   if (carry === undefined || carry.ids.length === 0) return NOTHING
   const prefixIds = idsToBytes(carry.ids)
-  const bytes = payload.length + prefixIds.length + utf8(carry.text).length
+  const bytes = inputs.length + prefixIds.length + utf8(carry.text).length
   return bytes > PREFIX_BYTES_MAX ? NOTHING : { prefixIds, prefixText: carry.text }
 }

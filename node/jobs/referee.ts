@@ -15,7 +15,8 @@ import {
   refereesOf,
 } from '../../core/job/judge-dispute.ts'
 import { ZERO_DIGEST } from '../../core/ledger/settlement.ts'
-import { isAuditable, isPayloadOf, type Payload, payloadCodec, payloadCommitment } from '../../core/log/intent.ts'
+import { openReplicaInputs, type ReplicaInputs } from '../../core/log/inputs.ts'
+import { isAuditable } from '../../core/log/intent.ts'
 import { policyOf } from '../../core/log/policies.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import type { LoggedDispute, LoggedJob, LogState } from '../../core/log/state.ts'
@@ -178,7 +179,7 @@ export class RefereeRole {
   ): Promise<Found> {
     const { state } = this.#ports
     const intent = intentOf(job)
-    const work = { jobId: job.id, user: job.user, intent, payload: payloadIn(request) }
+    const work = { jobId: job.id, user: job.user, intent, inputs: inputsIn(job, dispute, request) }
     const commitment = taken(openAs(commitmentCodec, request.commitment, state().swarmId)).value
     const positions = await replayOf(model, work, { ids: words, schedule: commitment.schedule }, signal)
     const margins = positions.map(({ margin }) => margin)
@@ -213,16 +214,14 @@ export class RefereeRole {
 /** Whether what the edge shows is what the finding and the intent are about. */
 function isCase({ swarmId }: LogState, job: LoggedJob, finding: Finding, request: RefereeRequest): boolean {
   const intent = intentOf(job)
-  if (payloadCommitment(request.payload) !== intent.payloadCommitment) return false
-  const payload = payloadCodec.decode(request.payload)
-  if (payload.action !== 'accept' || !isPayloadOf(intent, payload.value)) return false
+  if (openReplicaInputs(intent, finding.replica, request.inputs).action !== 'accept') return false
   if (request.commitment.length === 0) return finding.commitmentHash === ZERO_DIGEST
   const opened = openAs(commitmentCodec, request.commitment, swarmId)
   return opened.action === 'accept' && commitmentCodec.digest(swarmId, opened.value.body) === finding.commitmentHash
 }
 
-function payloadIn({ payload }: RefereeRequest): Payload {
-  return taken(payloadCodec.decode(payload))
+function inputsIn(job: LoggedJob, { replica }: LoggedDispute, { inputs }: RefereeRequest): ReplicaInputs {
+  return taken(openReplicaInputs(intentOf(job), replica, inputs))
 }
 
 function refused(reason: string): FabricError {

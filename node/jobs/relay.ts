@@ -34,11 +34,19 @@ export class Relay {
   #heard = new Map<number, Heard>()
   readonly #lost = new Set<number>()
   #streamed: number | undefined
+  /** Whose seed what was delivered is drawn from: without `alike` nobody else can go on with it. */
+  #voice: number | undefined
+  readonly #alike: boolean
   readonly #segments: Segment[] = []
 
-  /** @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for */
-  constructor(streamed?: number) {
+  /**
+   * @param alike     replicas are expected to say the same
+   * @param streamed  the replica that the journal names: after a restart no other may be heard, since no other will be paid for
+   */
+  constructor(alike: boolean, streamed?: number) {
+    this.#alike = alike
     this.#streamed = streamed
+    this.#voice = streamed
   }
 
   get streamed(): number | undefined {
@@ -59,11 +67,12 @@ export class Relay {
     const heard = this.#of(replica)
     const isNext = this.#isAt(heard.same) && this.#isAt({ ids: heard.ids.length, text: heard.text.length })
     take(heard, part)
-    if (this.#streamed !== undefined && this.#streamed !== replica) return undefined
+    if (!this.#mayBeHeard(replica)) return undefined
     const out = isNext ? part : this.#beyond(heard)
     if (heard.strays) throw strayed()
     if (out === undefined) return undefined
     this.#streamed = replica
+    this.#voice = replica
     this.#deliver(worker, heard, out)
     return out
   }
@@ -78,6 +87,7 @@ export class Relay {
     const heard = this.#of(replica)
     heard.ended = true
     // In a later attempt it may have had nothing to add.
+    if (!this.#mayBeHeard(replica)) return false
     if (this.#streamed === undefined && this.#isBegun) this.#beyond(heard)
     const isWhole = !heard.strays && this.#isAt({ ids: heard.ids.length, text: heard.text.length })
     if (this.#streamed === undefined && this.#isBegun && isWhole) this.#streamed = replica
@@ -103,13 +113,14 @@ export class Relay {
     let best: { readonly place: number; readonly worker: PeerId; readonly heard: Heard } | undefined
     for (const [place, worker] of workers.entries()) {
       const heard = this.#of(place)
-      if (this.#lost.has(place) || !this.#goesOn(heard)) continue
+      if (this.#lost.has(place) || !this.#mayBeHeard(place) || !this.#goesOn(heard)) continue
       if (best === undefined || heard.ids.length > best.heard.ids.length) best = { place, worker, heard }
     }
     // Before anything was read the place is left to whoever speaks first.
     if (best === undefined) return this.#isBegun ? 'stranded' : undefined
     if (!this.#isBegun && best.heard.ids.length === 0) return undefined
     this.#streamed = best.place
+    this.#voice = best.place
     const part = this.#beyond(best.heard)
     if (part !== undefined) this.#deliver(best.worker, best.heard, part)
     return { heir: best.place, part }
@@ -123,14 +134,20 @@ export class Relay {
   }
 
   /**
-   * What the next worker is given.
+   * What the next worker of a replica is given: nothing when what was delivered is from another seed than its own.
    *
    * @param isWhole  whether nothing can follow: then it says the end again, and with it how the output ended
    */
-  carry(isWhole: (ids: readonly number[], text: string) => boolean): Carry {
+  carry(replica: number, isWhole: (ids: readonly number[], text: string) => boolean): Carry | undefined {
+    if (!this.#mayBeHeard(replica)) return undefined
     if (!isWhole(this.#ids, this.#text)) return { ids: this.#ids.slice(), text: this.#text }
     const { ids, text } = this.#lastPart
     return { ids: this.#ids.slice(0, ids), text: this.#text.slice(0, text) }
+  }
+
+  #mayBeHeard(replica: number): boolean {
+    if (this.#streamed !== undefined) return this.#streamed === replica
+    return this.#alike || !this.#isBegun || this.#voice === replica
   }
 
   #isAt({ ids, text }: Heard['same']): boolean {

@@ -14,6 +14,7 @@ import { commitSetProposalOf, findingProposalOf, revealOf } from '../../core/job
 import { CHOSEN_NONE, REASON_PAID } from '../../core/ledger/settlement.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf, statementOf } from '../../core/log/authority.ts'
+import { seedsIn } from '../../core/log/inputs.ts'
 import type { Topic } from '../../core/quorum/vote.ts'
 import type { Performed } from '../runtime/loop.ts'
 import { closenessOf } from './closeness.ts'
@@ -62,7 +63,7 @@ export class Voting {
   async findings(job: Job, signal: AbortSignal): Promise<Performed> {
     if (job.phase !== 'revealed' && job.phase !== 'audited') return NOTHING
     const state = this.#ports.state()
-    const proposal = findingProposalOf(job)
+    const proposal = findingProposalOf(job, seedsIn(this.#ports.store.payload(job.id)))
     const bench = await this.#bench(job, signal)
     const judged = taken(judgeFindings(bench, proposal))
     const topics = judged.map(({ statement, worker }) => ({ topic: statement, excluded: abstainersOf(state, worker) }))

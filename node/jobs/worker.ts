@@ -16,16 +16,8 @@ import {
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { mayWork } from '../../core/log/draw.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
-import {
-  type Intent,
-  intentCodec,
-  isAuditable,
-  isPayloadOf,
-  jobIdOf,
-  type Payload,
-  payloadCodec,
-  payloadCommitment,
-} from '../../core/log/intent.ts'
+import { openReplicaInputs, type ReplicaInputs } from '../../core/log/inputs.ts'
+import { type Intent, intentCodec, isAuditable, jobIdOf } from '../../core/log/intent.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import type { LoggedJob, LogState } from '../../core/log/state.ts'
 import { witnessesFor } from '../../core/log/witnesses.ts'
@@ -65,7 +57,7 @@ type Order = {
   readonly intent: Intent
   readonly assignment: Assignment
   readonly assignmentHash: Digest
-  readonly payload: Payload
+  readonly inputs: ReplicaInputs
   readonly replica: number
   readonly nonce: Uint8Array
   /** What the client has read of an earlier attempt: the output goes on after it. */
@@ -235,20 +227,17 @@ export class WorkerRole {
     })
     if (certificate.action !== 'accept') return certificate
     if (assignment.value.jobId !== jobId || workers[execute.replica] !== key.peer) return reject('proposal_mismatch')
-    if (payloadCommitment(execute.payload) !== intent.value.value.payloadCommitment)
-      return reject('commitment_mismatch')
     const prefixIds = idsFromBytes(execute.prefixIds)
     if (prefixIds === undefined) return reject('body_malformed', 'prefixIds')
-    const payload = payloadCodec.decode(execute.payload)
-    if (payload.action !== 'accept') return payload
-    if (!isPayloadOf(intent.value.value, payload.value)) return reject('proposal_mismatch')
+    const inputs = openReplicaInputs(intent.value.value, execute.replica, execute.inputs)
+    if (inputs.action !== 'accept') return inputs
     return accept({
       jobId,
       user: intent.value.signer,
       intent: intent.value.value,
       assignment: assignment.value,
       assignmentHash: digest,
-      payload: payload.value,
+      inputs: inputs.value,
       replica: execute.replica,
       nonce: execute.nonce,
       prefix: { ids: [...prefixIds], text: execute.prefixText },

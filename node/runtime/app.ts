@@ -1,5 +1,6 @@
 /** What the control plane (HTTP, CLI) may ask of the node: the daemon implements it, tests fake it. Amounts are bigint micro-credits. */
 import type { AccountId, JobId, PeerId, SwarmId, UserId } from '../../core/ids.ts'
+import type { SeedMode } from '../../core/log/inputs.ts'
 import type { DisputeClaim } from '../../core/verification/dispute.ts'
 import type { ChatMessage, Driver, ThinkFormat, TokenDetail, ToolFormat, ToolSpec } from '../../models/backend.ts'
 import type { DisputeView } from './disputes.ts'
@@ -58,6 +59,8 @@ export type JobRequest = {
   readonly nonce?: bigint
   /** 32 bytes that choose the sample; absent: drawn at random. */
   readonly seedNonce?: Uint8Array
+  /** Whether replicas draw from one seed; absent: `hidden`. */
+  readonly seeds?: SeedMode
 }
 
 export type Quote = {
@@ -367,8 +370,8 @@ export interface App extends Simulator {
   quote(request: JobRequest): Promise<Quote>
   /** Resolves when the hold is durable. */
   submit(request: JobRequest, signal: AbortSignal): Promise<JobHandle>
-  /** An intent signed elsewhere: envelope bytes and the payload that its commitment names. */
-  submitSigned(envelope: Uint8Array, payload: Uint8Array, signal: AbortSignal): Promise<JobHandle>
+  /** An intent signed elsewhere: envelope bytes, and the `job-inputs` body that it binds. */
+  submitSigned(envelope: Uint8Array, inputs: Uint8Array, signal: AbortSignal): Promise<JobHandle>
   watch(id: JobId): JobHandle | undefined
   job(id: JobId): JobView | undefined
   jobs(limit: number, beforeMs?: number): readonly JobView[]

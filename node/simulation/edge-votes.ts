@@ -14,6 +14,7 @@ import { refundReason } from '../jobs/voting.ts'
 import type { Done, Peers } from './edge.ts'
 import { REQUEST_MS } from './edge-work.ts'
 import type { Proposal } from './validator-peer.ts'
+import { seedsOf } from './wish.ts'
 import { benchOf, type World } from './world.ts'
 
 type Wanted = { readonly statement: Statement; readonly excluded: readonly PeerId[] }
@@ -61,7 +62,7 @@ function voteCommitSet(world: World, peers: Peers, job: Job, done: Done) {
 /** The edge judges too, so that it knows the bodies behind the digests that the validators sign. */
 function voteFindings(world: World, peers: Peers, job: Job, done: Done) {
   if (job.phase !== 'revealed' && job.phase !== 'audited') return done([])
-  const body = findingProposalOf(job)
+  const body = findingProposalOf(job, seedsOf(job.intent.replicas))
   const judged = world.rules.judgeFindings(benchOf(world, undefined), body)
   if (judged.action !== 'accept') return done('retry')
   const wanted = judged.value.map(({ statement, worker }) => {

@@ -4,7 +4,7 @@ import { type SeededRandom, seededRandom } from '../support/seeded-random.ts'
 import { childrenOf, isAlive, ready, type SpawnedNode, startNode, startProgram } from '../support/spawned-node.ts'
 import { Book } from './book.ts'
 import { type Books, checkEnd } from './check.ts'
-import { applyLoad, fulfil, loadTarget, statusOf } from './load.ts'
+import { applyLoad, fulfil, type LoadTarget, loadTarget, statusOf } from './load.ts'
 import { POINTS, type Point } from './points.ts'
 
 export type CampaignOptions = {
@@ -47,6 +47,7 @@ const LIFE_MS_MAX = 8_000
 const HOST_KILL_EVERY_MS = 150
 /** Jobs live ten minutes at most; recovery, not their deadline, must end them. */
 const RECOVERY_MS_MAX = 60_000
+const ASK_AGAIN_MS = 200
 const ORPHAN_MS_MAX = 5_000
 const VIOLATIONS_MAX = 20
 
@@ -160,16 +161,29 @@ class Campaign {
       const target = await loadTarget(node.address, this.#options.home)
       await this.#idle(node, startedMs)
       const recoveryMs = Math.round(performance.now() - startedMs)
-      const never = new AbortController().signal
-      // Every question that got no answer is asked once more: all of them must be answerable now.
-      const lost = this.book.lost.splice(0)
-      await Promise.all(lost.map((wish) => fulfil(target, this.book, wish, never)))
-      for (const { key } of this.book.lost) this.book.violate(`${key} gets no answer from a daemon at rest`)
+      await this.#askAgain(target)
       await this.#idle(node, performance.now())
       return { books: await checkEnd(node.address, status.swarm, this.book), recoveryMs }
     } finally {
       await node.stop()
     }
+  }
+
+  /**
+   * Every question that got no answer is asked once more: all of them must be answerable now. A daemon that is ready for one model may
+   * still be loading the other, and says so; it may not break a connection.
+   */
+  async #askAgain(target: LoadTarget): Promise<void> {
+    const broken = this.book.counts.get('answers lost') ?? 0
+    const untilMs = performance.now() + RECOVERY_MS_MAX
+    const never = new AbortController().signal
+    while (this.book.lost.length > 0 && performance.now() < untilMs) {
+      const lost = this.book.lost.splice(0)
+      await Promise.all(lost.map((wish) => fulfil(target, this.book, wish, never)))
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS))
+    }
+    for (const { key } of this.book.lost) this.book.violate(`${key} gets no answer from a daemon at rest`)
+    if ((this.book.counts.get('answers lost') ?? 0) > broken) this.book.violate('a daemon at rest broke a connection')
   }
 
   async #idle(node: SpawnedNode, sinceMs: number): Promise<void> {

@@ -1,4 +1,5 @@
 /** Evidence files of jobs of real models: what holds, what was edited, and what accuses somebody falsely. */
+
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -18,6 +19,7 @@ import { closeHosts } from '../support/host.ts'
 import { secretOf } from '../support/job-run.ts'
 import { missing } from '../support/missing.ts'
 import { loadedModel, REAL_PAYLOAD, RealRun } from '../support/real-job.ts'
+import { jobInputs } from '../support/seeds.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { within } from '../support/within.ts'
 
@@ -40,7 +42,7 @@ async function exported(model: NodeModel, change: Parameters<RealRun['report']>[
   for (const auditor of task.auditors.slice(0, 3)) reports.push(await run.report(task, auditor, change))
   const audits = [{ first: 0, reports }]
   const { job, receipt } = run.conclude(audits)
-  const store = { receipt: () => receipt, payload: () => REAL_PAYLOAD }
+  const store = { receipt: () => receipt, payload: () => jobInputs(REAL_PAYLOAD, run.seeds) }
   return { run, audits, file: exportEvidence(job, { store, state: run.swarm.state }, undefined, withPrompt) }
 }
 
@@ -126,7 +128,7 @@ const EDITS: readonly (readonly [string, string, (file: EvidenceFile) => Partial
   ],
   ['another table', 'policy', ({ policy }) => ({ policy: flipped(policy, policy.length - 1) })],
   ['no table', 'policy', () => ({ policy: new Uint8Array() })],
-  ['another prompt', 'payload', ({ payload }) => ({ payload: flipped(payload, payload.length - 1) })],
+  ['another prompt', 'payload', ({ inputs }) => ({ inputs: flipped(inputs, inputs.length - 1) })],
   ['other commitments', 'commit set', ({ commitSet }) => ({ commitSet: { ...commitSet, hashes: [] } })],
   [
     'another certificate',

@@ -1,9 +1,11 @@
 /** Users at their worst: repeated intents, nonces used again for other content, one intent sent to both edges, cancels, empty purses. */
+
 import { domainHash } from '#core/hash'
 import { u32be } from '../../core/codec/bytes.ts'
 import { sealAs } from '../../core/identity/envelope.ts'
 import { digestOf, nodeAccount, userAccount } from '../../core/ids.ts'
 import { mintCodec, transferCodec } from '../../core/log/bodies.ts'
+import { seedsCommitmentOf } from '../../core/log/inputs.ts'
 import {
   type Intent,
   intentCodec,
@@ -16,6 +18,7 @@ import {
   plainMessage,
   type Task,
 } from '../../core/log/intent.ts'
+import { jobInputs, sharedSeeds } from '../support/seeds.ts'
 import type { SimNode } from './node.ts'
 import { CLIENT, EDGES, keyNamed, MODEL, START_MS, USERS, VECTOR_MODEL, WORKERS } from './world.ts'
 
@@ -32,7 +35,7 @@ export type Wish = {
   readonly nonce: bigint
   readonly expiresMs: bigint
 }
-export type Signed = { readonly envelope: Uint8Array; readonly payload: Uint8Array; readonly id: string }
+export type Signed = { readonly envelope: Uint8Array; readonly inputs: Uint8Array; readonly id: string }
 
 const ANSWER_MS = 700
 const TRIES_MAX = 12
@@ -58,11 +61,13 @@ export class Client {
     const messages = task === 'chat' ? [plainMessage('user', prompt)] : []
     const texts =
       task === 'chat' ? [] : Array.from({ length: embeds ? maxTokens : 1 }, (_, place) => `${prompt} ${place}`)
-    const payload = payloadCodec.encode({ ...PLAIN, salt, seedNonce: salt, messages, texts, logprobs: 0 })
+    const payload = payloadCodec.encode({ ...PLAIN, salt, messages, texts, logprobs: 0 })
+    const seeds = sharedSeeds(wish.replicas, salt)
     const kind = verifiable ? 'gumbel-v1' : 'llama'
     const sampling = { ...NEUTRAL, kind, temperatureMilli: 700, topK: 40, topPMilli: verifiable ? 1_000 : 900 } as const
     const intent: Intent = {
       payloadCommitment: payloadCommitment(payload),
+      seedsCommitment: seedsCommitmentOf(seeds),
       modelDigest: embeds ? VECTOR_MODEL : MODEL,
       ...{ task, stop },
       modelMegaParams: 3,
@@ -75,7 +80,7 @@ export class Client {
     }
     return {
       envelope: sealAs(intentCodec, intent, swarmId, keyNamed(wish.user)),
-      payload,
+      inputs: jobInputs(payload, seeds),
       id: jobIdOf(swarmId, intentCodec.encode(intent)),
     }
   }
@@ -83,7 +88,7 @@ export class Client {
   /** Asks until there is an answer, as a client that lost its connection does. */
   submit(edge: string, signed: Signed, tries = TRIES_MAX): void {
     this.openCount += 1
-    this.node.request(edge, 'submit', { parts: [signed.envelope, signed.payload] }, ANSWER_MS, (reply) => {
+    this.node.request(edge, 'submit', { parts: [signed.envelope, signed.inputs] }, ANSWER_MS, (reply) => {
       this.openCount -= 1
       if (reply !== undefined) {
         this.node.world.trace.say(`client hears from ${edge}: ${reply.text}`)

@@ -1,4 +1,5 @@
 /** What an edge asks of workers: offers, orders to work, reveals. */
+
 import { idsFromBytes } from '../../core/codec/bytes.ts'
 import { openAs, sealAs } from '../../core/identity/envelope.ts'
 import type { PeerId } from '../../core/ids.ts'
@@ -18,6 +19,7 @@ import {
 } from '../../core/latency/chain.ts'
 import { summarise } from '../../core/latency/summary.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
+import { replicaInputsOf } from '../../core/log/inputs.ts'
 import { deliveryCodec } from '../../core/receipt/receipt.ts'
 import {
   type Commitment,
@@ -78,7 +80,7 @@ function execute(edge: Edge, job: Job, effect: Placed<'execute'>, done: Done) {
     assignment: job.assignment,
     ...job.certificate,
     replica,
-    payload: edge.payload(job.id),
+    inputs: replicaInputsOf(edge.inputs(job.id), replica),
     nonce,
     prefixIds: new Uint8Array(),
     prefixText: '',

@@ -1,4 +1,5 @@
 /** What an edge asks of validators. A splitter asks half of them something else each time: two quorums must not come of it. */
+
 import type { Digest, PeerId } from '../../core/ids.ts'
 import type { Effect, Job } from '../../core/job/job.ts'
 import { judgeFindings, judgeSettlement } from '../../core/job/judge.ts'
@@ -16,6 +17,7 @@ import { CHOSEN_NONE, REASON_PAID } from '../../core/ledger/settlement.ts'
 import { assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf, statementOf } from '../../core/log/authority.ts'
 import { evidenceEntryCodec } from '../../core/log/bodies-certified.ts'
+import { seedsIn } from '../../core/log/inputs.ts'
 import { type CompactCertificate, compactOf } from '../../core/quorum/certificate.ts'
 import { type Evidence, encodeEvidence } from '../../core/quorum/evidence.ts'
 import { addVote, createTally, result, type Tally } from '../../core/quorum/tally.ts'
@@ -80,7 +82,7 @@ function voteCommitSet(edge: Edge, job: Job, done: Done) {
 
 function voteFindings(edge: Edge, job: Job, done: Done) {
   if (job.phase !== 'revealed' && job.phase !== 'audited') return done([])
-  const proposal = findingProposalOf(job)
+  const proposal = findingProposalOf(job, seedsIn(edge.inputs(job.id)))
   const judged = judgeFindings(benchOf(edge), proposal)
   if (judged.action !== 'accept') return done('retry')
   const topics = judged.value.map(({ statement, worker }) => ({

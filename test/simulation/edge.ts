@@ -13,7 +13,8 @@ import { owed } from '../../core/job/owed.ts'
 import { stopCodec } from '../../core/job/proposal.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { holdBody, holdCodec } from '../../core/log/bodies.ts'
-import { type Intent, intentCodec, intentFault, jobIdOf, payloadCommitment } from '../../core/log/intent.ts'
+import { openJobInputs } from '../../core/log/inputs.ts'
+import { type Intent, intentCodec, intentFault, jobIdOf } from '../../core/log/intent.ts'
 import { askToStop, performWork } from './edge-execution.ts'
 import { handOut, performLogging } from './edge-settling.ts'
 import { performVoting } from './edge-voting.ts'
@@ -64,8 +65,8 @@ export class Edge {
     return this.#entries.size + this.#submitting.size
   }
 
-  payload(id: JobId): Uint8Array {
-    return this.node.disk.get(`payload/${id}`) ?? NOTHING
+  inputs(id: JobId): Uint8Array {
+    return this.node.disk.get(`inputs/${id}`) ?? NOTHING
   }
 
   dispatch(id: JobId, event: JobEvent): void {
@@ -112,10 +113,10 @@ export class Edge {
     }
   }
 
-  /** The payload is on disk before the hold is proposed: an edge that is back finishes what it may have begun. */
-  #submit(envelope: Uint8Array, payload: Uint8Array, answer: Answer, refuse: (reason: string) => void) {
+  /** The inputs are on disk before the hold is proposed: an edge that is back finishes what it may have begun. */
+  #submit(envelope: Uint8Array, inputs: Uint8Array, answer: Answer, refuse: (reason: string) => void) {
     const opened = this.#open(envelope)
-    if (opened === undefined || payloadCommitment(payload) !== opened.intent.payloadCommitment)
+    if (opened === undefined || openJobInputs(opened.intent, inputs).action !== 'accept')
       return answer('refused: invalid')
     const { id } = opened
     if (this.#entries.has(id)) return answer('repeated')
@@ -124,7 +125,7 @@ export class Edge {
     this.#submitting.add(id)
     const rows = [
       [`submission/${id}`, envelope],
-      [`payload/${id}`, payload],
+      [`inputs/${id}`, inputs],
     ] as const
     this.node.write(rows, () => this.#hold(opened, (result) => this.#held(opened, result, answer)))
   }

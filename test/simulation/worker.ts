@@ -10,7 +10,8 @@ import { type ChainState, chunkCodec, extendChain, nextChunk, openChain } from '
 import { LIMITS } from '../../core/limits.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
-import { type Intent, intentCodec, isAuditable, jobIdOf, payloadCommitment } from '../../core/log/intent.ts'
+import { openReplicaInputs } from '../../core/log/inputs.ts'
+import { type Intent, intentCodec, isAuditable, jobIdOf } from '../../core/log/intent.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import { checkCertificate } from '../../core/quorum/certificate.ts'
 import {
@@ -180,7 +181,7 @@ export class Worker {
     const state = node.view()
     const execute = executeCodec.decode(body)
     if (execute.action !== 'accept') return undefined
-    const { intent: envelope, assignment: assignmentBody, replica, nonce, payload, bitmap, signatures } = execute.value
+    const { intent: envelope, assignment: assignmentBody, replica, nonce, inputs, bitmap, signatures } = execute.value
     const intent = openAs(intentCodec, envelope, state.swarmId)
     const assignment = assignmentCodec.decode(assignmentBody)
     if (intent.action !== 'accept' || assignment.action !== 'accept') return undefined
@@ -191,7 +192,7 @@ export class Worker {
     if (checkCertificate(state.swarmId, state.validators, statement, { bitmap, signatures }).action !== 'accept')
       return undefined
     const isMine = assignment.value.jobId === jobId && workers[replica] === node.key.peer
-    if (!isMine || payloadCommitment(payload) !== intent.value.value.payloadCommitment) return undefined
+    if (!isMine || openReplicaInputs(intent.value.value, replica, inputs).action !== 'accept') return undefined
     return { jobId, intent: intent.value.value, assignment: assignment.value, assignmentHash, replica, nonce }
   }
 

@@ -17,6 +17,7 @@ import { abstainersOf } from '../../core/log/authority.ts'
 import { holdBody } from '../../core/log/bodies.ts'
 import { assignmentEntryCodec, resultEntryCodec, settlementEntryCodec } from '../../core/log/bodies-certified.ts'
 import { type GenesisBody, genesisRoster } from '../../core/log/genesis.ts'
+import { type Seed, seedsCommitmentOf } from '../../core/log/inputs.ts'
 import type { Intent } from '../../core/log/intent.ts'
 import { sealInvite, sealSpend } from '../../core/log/invites.ts'
 import { expiryOf } from '../../core/log/settling.ts'
@@ -29,6 +30,7 @@ import { claimOf } from '../../node/jobs/claim.ts'
 import { ALICE, applied, intentOfAlice, LogSwarm, MINT_KEY, NO_SIGNATURES, START_MS } from './log-swarm.ts'
 import { missing } from './missing.ts'
 import { digestNamed, keyNamed, memberNamed, validatorKeys } from './people.ts'
+import { sharedSeeds } from './seeds.ts'
 
 const WORKERS = ['w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7']
 /** Names that `joined` may list. */
@@ -59,6 +61,8 @@ export type JobRunOptions = {
   readonly joined?: readonly string[]
   /** Audit thresholds that the log has before the job is held. */
   readonly policy?: PolicyTable
+  /** In place of one seed for all replicas. */
+  readonly seeds?: readonly Seed[]
 }
 
 /** Workers of different owners and address blocks, validators that do not work, two edges. */
@@ -82,6 +86,7 @@ export class JobRun {
   /** Every state and the event that led to it. */
   readonly trail: { readonly event: JobEvent; readonly job: Job }[] = []
   readonly first: Job
+  readonly seeds: readonly Seed[]
   readonly claims = new Map<number, ReturnType<typeof claimOf>>()
   job: Job
   nowMs = NOW_MS
@@ -90,14 +95,18 @@ export class JobRun {
     this.swarm = wholeSwarm(options)
     const first = genesisRoster(this.swarm.genesis)
     this.roster = options.joined === undefined ? first : nextRoster(this.swarm, first, options.joined)
-    const envelope = this.swarm.intent(options.intent)
+    const { seeds } = options
+    const intent =
+      seeds === undefined ? options.intent : { ...options.intent, seedsCommitment: seedsCommitmentOf(seeds) }
+    this.seeds = seeds ?? sharedSeeds(intentOfAlice(intent).replicas)
+    const envelope = this.swarm.intent(intent)
     const { policy } = options
     if (policy !== undefined)
       applied(this.swarm.apply('policy', sealAs(policyTableCodec, policy, this.swarm.state.swarmId, MINT_KEY)))
     const held = applied(this.swarm.apply('hold', holdBody(EDGE.peer, envelope)))
     invariant(held.jobId !== null, 'a hold makes a job')
     this.id = held.jobId
-    this.first = this.#admitted(intentOfAlice(options.intent), envelope, held, options.attemptsMax ?? 1)
+    this.first = this.#admitted(intentOfAlice(intent), envelope, held, options.attemptsMax ?? 1)
     this.job = this.first
   }
 
@@ -254,6 +263,7 @@ export class JobRun {
       audits: 'audits' in this.job ? this.job.audits : [],
       reveals: replicas.map((replica) => ('reveal' in replica ? replica.reveal : new Uint8Array())),
       stop: 'stop' in this.job ? this.job.stop : new Uint8Array(),
+      seeds: this.seeds,
     }
   }
 

@@ -4,6 +4,7 @@ import { type PeerId, parseDigest } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { DEFAULT_POLICY, type GenesisBody, genesisRoster, type Policy } from '../../core/log/genesis.ts'
+import { type Seed, seedsCommitmentOf } from '../../core/log/inputs.ts'
 import { type Intent, PLAIN, payloadCodec, payloadCommitment, plainMessage } from '../../core/log/intent.ts'
 import type { Refused } from '../../core/log/refusal.ts'
 import { type PolicyTable, policyTableCodec } from '../../core/verification/policy-table.ts'
@@ -26,10 +27,11 @@ import { FAKE_CHAT, fakeModel, runnerOf } from './fake-models.ts'
 import { EDGE, secretOf, wholeSwarm } from './job-run.ts'
 import { type LogSwarm, MINT_KEY, START_MS } from './log-swarm.ts'
 import { createMemoryStore } from './memory-store.ts'
+import { jobInputs, sharedSeeds } from './seeds.ts'
 
 const PAYLOAD = {
   ...PLAIN,
-  ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), texts: [], logprobs: 0 },
+  ...{ salt: new Uint8Array(32), texts: [], logprobs: 0 },
   messages: [plainMessage('user', 'hello')],
 }
 const WORDS = payloadCodec.encode(PAYLOAD)
@@ -129,8 +131,8 @@ export class JobSwarm {
     return new JobSwarm(options, engines, await fakeModel(FAKE_CHAT))
   }
 
-  /** A job of Alice: its feed, and its id. */
-  async submit(parts: Partial<Intent> = {}) {
+  /** A job of Alice: its feed, and its id. @param seeds  one for all replicas where absent */
+  async submit(parts: Partial<Intent> = {}, seeds: readonly Seed[] = sharedSeeds(parts.replicas ?? 1)) {
     const modelDigest = parseDigest(FAKE_DIGEST)
     invariant(modelDigest !== undefined, 'the fake model has a digest')
     const size = {
@@ -140,7 +142,9 @@ export class JobSwarm {
       modelMegaParams: FAKE_CHAT.megaParams,
     }
     const named = { ...size, modelDigest, payloadCommitment: payloadCommitment(WORDS) }
-    const { id } = await this.coordinator.submit(this.log.intent({ ...named, ...parts }), WORDS)
+    const seedsCommitment = seedsCommitmentOf(seeds)
+    const envelope = this.log.intent({ ...named, seedsCommitment, ...parts })
+    const { id } = await this.coordinator.submit(envelope, jobInputs(WORDS, seeds))
     const feed = this.coordinator.feeds.get(id)
     invariant(feed !== undefined, 'an open job has a feed')
     return { id, feed }

@@ -1,4 +1,5 @@
 /** A small swarm with every key at hand: makes signed, certified entry bodies and applies them to one state. */
+
 import { sealAs } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import { type AccountId, type Digest, type JobId, type PeerId, userAccount } from '../../core/ids.ts'
@@ -33,6 +34,7 @@ import {
 import type { EntryKind } from '../../core/log/entry.ts'
 import { beaconDigest, rosterDigest } from '../../core/log/epochs.ts'
 import { DEFAULT_POLICY, type Genesis, type GenesisBody, makeGenesis } from '../../core/log/genesis.ts'
+import { seedsCommitmentOf } from '../../core/log/inputs.ts'
 import { type Intent, intentCodec, NEUTRAL } from '../../core/log/intent.ts'
 import { rulingOf } from '../../core/log/ruling.ts'
 import { settlementOf } from '../../core/log/settling.ts'
@@ -43,6 +45,7 @@ import type { DisputeOutcome } from '../../core/verification/dispute.ts'
 import { type Finding, findingCodec } from '../../core/verification/finding.ts'
 import { EXACT_V1 } from '../../core/verification/policy.ts'
 import { digestNamed, keyNamed, memberNamed, validatorKeys } from './people.ts'
+import { sharedSeeds } from './seeds.ts'
 
 export const REGION = 'home'
 export const START_MS = 1_000_000n
@@ -72,9 +75,13 @@ export function genesisBody(parts: Partial<GenesisBody> = {}): GenesisBody {
   }
 }
 
+const REPLICAS = 3
+
+/** Its replicas have one seed, unless `parts` says otherwise. */
 export function intentOfAlice(parts: Partial<Intent> = {}): Intent {
   return {
     payloadCommitment: digestNamed('payload'),
+    seedsCommitment: seedsCommitmentOf(sharedSeeds(parts.replicas ?? REPLICAS)),
     task: 'chat',
     modelDigest: digestNamed('model'),
     modelMegaParams: 3,
@@ -83,7 +90,7 @@ export function intentOfAlice(parts: Partial<Intent> = {}): Intent {
     stop: [],
     promptTokens: 16,
     maxTokens: 256,
-    replicas: 3,
+    replicas: REPLICAS,
     verify: 'after',
     region: REGION,
     maxBudget: 10_000_000n,

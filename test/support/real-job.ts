@@ -9,6 +9,7 @@ import { type AuditTask, auditPlanOf } from '../../core/job/judge-audits.ts'
 import { outputOf, receiptOf } from '../../core/job/receipting.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
+import type { Seed } from '../../core/log/inputs.ts'
 import { NEUTRAL, type Payload, PLAIN, payloadCodec, payloadCommitment } from '../../core/log/intent.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import { epochPartOf } from '../../core/receipt/epoch.ts'
@@ -25,6 +26,7 @@ import { createHost, TINY_LOAD } from './host.ts'
 import { EDGE, JobRun, secretOf } from './job-run.ts'
 import { ALICE } from './log-swarm.ts'
 import { missing } from './missing.ts'
+import { sharedSeeds } from './seeds.ts'
 
 /** Thresholds that honest runs on one machine are far below. */
 export const REAL_TABLE: PolicyTable = {
@@ -43,7 +45,7 @@ export const REAL_POLICY_ID = policyIdOf(policyTableCodec.encode(REAL_TABLE))
 const NEVER = new AbortController().signal
 const PAYLOAD: Payload = {
   ...PLAIN,
-  ...{ salt: new Uint8Array(32).fill(3), seedNonce: new Uint8Array(32).fill(4), messages: [], logprobs: 0 },
+  ...{ salt: new Uint8Array(32).fill(3), messages: [], logprobs: 0 },
   texts: ['Once upon a time there was a little girl who'],
 }
 export const REAL_PAYLOAD = payloadCodec.encode(PAYLOAD)
@@ -59,8 +61,9 @@ export async function loadedModel(path = CFAB_TINY.path, digest = CFAB_TINY.dige
 export class RealRun extends JobRun {
   readonly #model: NodeModel
 
-  private constructor(model: NodeModel, promptTokens: number, replicas: number) {
+  private constructor(model: NodeModel, promptTokens: number, replicas: number, seeds: readonly Seed[]) {
     super({
+      seeds,
       policy: REAL_TABLE,
       intent: {
         ...{ task: 'completion', modelDigest: REAL_TABLE.model, promptTokens, replicas, maxTokens: 96 },
@@ -72,17 +75,22 @@ export class RealRun extends JobRun {
   }
 
   /** @param model  what the intent names: judges and auditors have it */
-  static async start(model: NodeModel, replicas = 1): Promise<RealRun> {
+  static async start(model: NodeModel, replicas = 1, seeds = sharedSeeds(replicas)): Promise<RealRun> {
     const { length } = await model.promptIds('completion', PAYLOAD)
-    return new RealRun(model, length, replicas)
+    return new RealRun(model, length, replicas, seeds)
   }
 
   override bench(self?: PeerId): Bench {
     return { ...super.bench(self), facts: (digest) => (digest === REAL_TABLE.model ? this.#model.facts : undefined) }
   }
 
-  get work() {
-    return { jobId: this.id, user: ALICE.peer, intent: this.first.intent, payload: PAYLOAD }
+  workOf(replica: number) {
+    return {
+      jobId: this.id,
+      user: ALICE.peer,
+      intent: this.first.intent,
+      inputs: { payload: PAYLOAD, seedNonce: (this.seeds[replica] ?? missing()).nonce },
+    }
   }
 
   /** Assigned; each replica's output computed by a model, the right one or not; witnessed and revealed. */
@@ -91,7 +99,7 @@ export class RealRun extends JobRun {
     this.assign()
     this.deliver(0)
     for (const [replica, model] of models.entries()) {
-      const request = await requestOf(model, 'completion', this.work)
+      const request = await requestOf(model, 'completion', this.workOf(replica))
       const [ids, texts]: [number[], string[]] = [[], []]
       let finish: 'stop' | 'length' | 'aborted' = 'aborted'
       for await (const batch of model.generate(request, NEVER)) {
@@ -139,7 +147,7 @@ export class RealRun extends JobRun {
     const claim = this.claims.get(first) ?? missing()
     const { commitment, hash } = this.#committed(first)
     const ids = Uint32Array.from(claim.ids)
-    const positions = await replayOf(this.#model, this.work, { ids, schedule: commitment.schedule }, NEVER)
+    const positions = await replayOf(this.#model, this.workOf(first), { ids, schedule: commitment.schedule }, NEVER)
     const { beacon } = this.#plan()
     const statistics = statisticsOf(positions, ids)
     const value: AuditReport = {

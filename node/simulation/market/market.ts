@@ -78,6 +78,8 @@ const PAID_SHARE = 1.2
 const USUAL_TOKENS = 64
 const FALSE_PERMILLION = 1_000
 const REPLICAS = [1, 1, 3] as const
+/** Cheats here are not copies: which seed an output has makes no difference. */
+const ONE_SEED: readonly string[] = []
 const TOKENS_MIN_LOG2 = 3
 const TOKENS_MAX_LOG2 = 9
 const MEGA_PARAMS = 7_000
@@ -168,7 +170,7 @@ function playJob(market: Market, job: number): void {
   const cheating = drawn.map(({ kind }) => kind.cheats(tokens) && kind.output !== 'true')
   const structures = drawn.map((worker, replica) => structureOf(worker, cheating[replica] === true, job, tokens))
   const beacon = digestOf(domainHash('market-beacon', u32be(request.seed), u32be(job)))
-  const outputs = auditableOutputs(structures)
+  const outputs = auditableOutputs(structures, ONE_SEED)
   const permille = drawn.map(({ peer }) => auditPermilleOf(standingOf(state, peer), state.genesis.policy))
   const audits: (AuditOutcome | undefined)[] = drawn.map(() => undefined)
   for (const members of auditedClasses(beacon, outputs, permille)) {
@@ -240,7 +242,10 @@ function findingsFor(
   const rule = { kind: 'tokens', maxTokens: tokens, vocabSize: 1, stopIds: [], stop: [], verifiable: true } as const
   const about = { jobId: jobIdOf(job), attempt: 0, assignmentHash: ZERO_DIGEST, rule, stopped: false }
   const replicas = drawn.map(({ peer }) => ({ worker: peer, commitment: undefined, reveal: undefined }))
-  const findings = findingsOf({ ...about, swarmId: state.swarmId, policyId: ZERO_DIGEST, replicas, audits }, structures)
+  const findings = findingsOf(
+    { ...about, swarmId: state.swarmId, policyId: ZERO_DIGEST, replicas, seeds: ONE_SEED, audits },
+    structures,
+  )
   for (const finding of findings) countFinding(state, finding)
   return findings
 }

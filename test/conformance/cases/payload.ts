@@ -46,8 +46,8 @@ export function payloadVectors(): VectorFile {
 }
 
 function payloadOf(parts: Partial<Payload>): Payload {
-  const [salt, seedNonce] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)]
-  return { ...PLAIN, salt, seedNonce, messages: [], texts: [], logprobs: 0, ...parts }
+  const salt = new Uint8Array(32).fill(1)
+  return { ...PLAIN, salt, messages: [], texts: [], logprobs: 0, ...parts }
 }
 
 function inputOf(task: Task, sampling: Sampler, body: Uint8Array): Texts {

@@ -87,7 +87,7 @@ test('a stop string is whole characters and at least one', () => {
 test('a payload has the words of its task, and as many as the intent says', () => {
   const salt = new Uint8Array(32)
   const payload = (parts: Partial<Payload>): Payload => {
-    const value = { ...PLAIN, salt, seedNonce: salt, messages: [], texts: [], logprobs: 0, ...parts }
+    const value = { ...PLAIN, salt, messages: [], texts: [], logprobs: 0, ...parts }
     assert.equal(payloadCodec.decode(payloadCodec.encode(value)), { action: 'accept', value })
     return value
   }
@@ -110,7 +110,7 @@ test('a payload has the words of its task, and as many as the intent says', () =
 test('what a replay would not know comes only with a sampler that nobody replays', () => {
   const salt = new Uint8Array(32)
   const messages = [plainMessage('user', 'hello')]
-  const plain: Payload = { ...PLAIN, salt, seedNonce: salt, messages, texts: [], logprobs: 0 }
+  const plain: Payload = { ...PLAIN, salt, messages, texts: [], logprobs: 0 }
   const { sampling } = intentOfAlice()
   const fits = (kind: Intent['sampling']['kind'], parts: Partial<Payload>) =>
     isPayloadOf(intentOfAlice({ sampling: { ...sampling, kind } }), { ...plain, ...parts })

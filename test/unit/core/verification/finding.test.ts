@@ -78,7 +78,7 @@ const faultOf = (given: ReplicaClaim, replica = 0, expected: Expectation = EXPEC
 }
 
 const judge = (replicas: readonly ReplicaClaim[]): readonly Finding[] =>
-  findingsOf({ ...EXPECTED, swarmId: SWARM, policyId: EXACT_V1.id, replicas })
+  findingsOf({ ...EXPECTED, swarmId: SWARM, policyId: EXACT_V1.id, replicas, seeds: [] })
 const verdicts = (replicas: readonly ReplicaClaim[]) =>
   judge(replicas).map(({ verdict, agree }) => `${verdict} ${agree}`)
 
@@ -168,7 +168,7 @@ test('a worker that goes on behind a stop string, or hides it, breaks the stop r
 
 test('samples that nobody can replay rest on structure alone, equal or not', () => {
   const findings = (replicas: readonly ReplicaClaim[]) =>
-    findingsOf({ ...FREE, swarmId: SWARM, policyId: EXACT_V1.id, replicas })
+    findingsOf({ ...FREE, swarmId: SWARM, policyId: EXACT_V1.id, replicas, seeds: [] })
   const shown = findings([claim(0), claim(1), claim(2, { ids: [12, STOP] }), claim(3, { ids: [100, STOP] })])
   assert.equal(
     shown.map(({ verdict, agree, methods }) => `${verdict} ${agree} ${methods}`),
@@ -232,7 +232,7 @@ test('three different outputs are inconclusive', () => {
 test('an output that the edge asked to end early is inconclusive, alone or among equals, and ends before any stop token', () => {
   const aborted = (replica: number) => claim(replica, { ids: [10, 11], made: { finishReason: 'aborted' } })
   const asked = (claims: readonly ReplicaClaim[]) =>
-    findingsOf({ ...EXPECTED, stopped: true, swarmId: SWARM, policyId: EXACT_V1.id, replicas: claims })
+    findingsOf({ ...EXPECTED, stopped: true, swarmId: SWARM, policyId: EXACT_V1.id, replicas: claims, seeds: [] })
   const findings = [...asked([aborted(0)]), ...asked([aborted(0), aborted(1)])]
   for (const { verdict, reason } of findings) assert.is(`${verdict} ${reason}`, 'inconclusive aborted')
   assert.is(asked([claim(0, { ids: HELLO, made: { finishReason: 'aborted' } })])[0]?.reason, 'stop_rule')

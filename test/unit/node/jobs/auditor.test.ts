@@ -29,13 +29,14 @@ import { FAKE_CHAT, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, OTHER_EDGE, OUTPUT, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore } from '../../../support/memory-store.ts'
 import { missing } from '../../../support/missing.ts'
+import { replicaInputs } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
 
 const LIMIT_MS = 5_000
 const REFUSED = 'CF_MESH_REFUSED CF_MESH_REFUSED'
 const PAYLOAD = {
   ...PLAIN,
-  ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), texts: [], logprobs: 0 },
+  ...{ salt: new Uint8Array(32), texts: [], logprobs: 0 },
   messages: [plainMessage('user', 'hello')],
 }
 const WORDS = payloadCodec.encode(PAYLOAD)
@@ -62,7 +63,7 @@ async function drawn() {
   const plan = expectAccepted(planAudits(run.bench(), run.findingProposal)) ?? missing('a plan')
   const place = { jobId: run.id, attempt: 0, replica: 0 }
   const [reveal = new Uint8Array()] = reveals
-  const ask: AuditAsk = { ...place, commitments, bitmap, signatures, payload: WORDS, reveal }
+  const ask: AuditAsk = { ...place, commitments, bitmap, signatures, inputs: replicaInputs(WORDS), reveal }
   return { run, ask, place, plan, auditors: plan.tasks[0]?.auditors ?? [] }
 }
 
@@ -156,7 +157,7 @@ test(
     assert.is(judged({ replica: 1 }), 'reject proposal_mismatch')
     assert.is(judged({ attempt: 1 }), 'ignore stale')
     assert.is(judged({ commitments: [new Uint8Array()] }), 'reject signature_invalid')
-    assert.is(judged({ payload: other }), 'reject commitment_mismatch')
+    assert.is(judged({ inputs: replicaInputs(other) }), 'reject commitment_mismatch')
     assert.is(judged({ reveal: run.claim(0, [10, 11, 0]).reveal }), 'reject commitment_mismatch')
     assert.is(await saidOf(askOfOther('audit/ask', auditAskCodec.encode(about.ask))), REFUSED)
     assert.is(await saidOf(ask('audit/ask', auditAskCodec.encode({ ...about.ask, bitmap: 0 }))), REFUSED)

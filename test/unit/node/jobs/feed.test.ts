@@ -104,11 +104,11 @@ test('closed feeds are bounded in bytes too, the oldest go first', () => {
   const shelf = new FeedShelf(512, 100_000)
   const ids = ['a', 'b', 'c', 'd'].map(jobNamed)
   for (const id of ids) {
-    shelf.open(id, 10)
+    shelf.open(id, 10, true)
     shelf.get(id)?.push({ type: 'vectors', vectors: [new Float32Array(10_000)] })
     shelf.get(id)?.push(OUTCOME)
   }
-  shelf.open(jobNamed('e'), 10)
+  shelf.open(jobNamed('e'), 10, true)
   assert.equal(
     ids.map((id) => shelf.get(id) !== undefined),
     [false, false, true, true],
@@ -134,7 +134,7 @@ const workerOf = (replica: number): PeerId => keyNamed(`w${replica}`).peer
 function shelved() {
   const run = runTo(assigned)
   const shelf = new FeedShelf(3)
-  shelf.open(run.id, run.job.intent.maxTokens)
+  shelf.open(run.id, run.job.intent.maxTokens, true)
   return { run, shelf, feed: shelf.get(run.id) ?? new JobFeed(0) }
 }
 
@@ -171,10 +171,10 @@ test('tokens of a job without a feed go nowhere', () => {
 test('the shelf drops the oldest closed feeds, and none that is open', () => {
   const shelf = new FeedShelf(2)
   const ids = ['a', 'b', 'c', 'd'].map(jobNamed)
-  for (const id of ids) shelf.open(id, 10)
+  for (const id of ids) shelf.open(id, 10, true)
   assert.is(ids.filter((id) => shelf.get(id) !== undefined).length, 4, 'open feeds are bounded by the open jobs')
   for (const id of ids) shelf.get(id)?.push(OUTCOME)
-  shelf.open(jobNamed('e'), 10)
+  shelf.open(jobNamed('e'), 10, true)
   assert.equal(
     ids.map((id) => shelf.get(id) !== undefined),
     [false, false, false, true],
@@ -186,7 +186,7 @@ test(
   within(2_000, async (signal) => {
     const { run, job } = settledRun('before')
     const shelf = new FeedShelf(3)
-    shelf.open(run.id, 256)
+    shelf.open(run.id, 256, true)
     const before = run.trail.at(-2)?.job ?? run.first
     assert.is(shelf.tokens(before, 0, workerOf(0), { ids: [1], text: 'secret' }, 5), false)
     shelf.changed(before, job, NOW_MS)
@@ -210,7 +210,7 @@ test(
   within(2_000, async (signal) => {
     const { run, job } = settledRun('vectors')
     const shelf = new FeedShelf(3)
-    shelf.open(run.id, 2)
+    shelf.open(run.id, 2, true)
     const before = run.trail.at(-2)?.job ?? run.first
     shelf.changed(before, job, NOW_MS)
     for (const feed of [shelf.get(run.id) ?? new JobFeed(0), shelf.replay(job)]) {

@@ -1,7 +1,7 @@
 /** Generations that begin before their order: who gets them, and that none is left over. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseDigest, parseJobId } from '../../../../core/ids.ts'
+import { type PeerId, parseDigest, parseJobId } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
 import { type Intent, PLAIN, plainMessage } from '../../../../core/log/intent.ts'
 import type { TokenBatch } from '../../../../models/backend.ts'
@@ -12,6 +12,7 @@ import { FAKE_DIGEST, type FakeOptions } from '../../../support/fake-backend.ts'
 import { FAKE_CHAT, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, JobRun } from '../../../support/job-run.ts'
 import { settle } from '../../../support/manual-clock.ts'
+import { SEED_NONCE, sharedSeeds } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
 
 const NEVER = new AbortController().signal
@@ -19,7 +20,7 @@ const HERE = EDGE.peer
 const [ELSEWHERE = HERE] = new JobRun().job.draw.ranked
 const PAYLOAD = {
   ...PLAIN,
-  ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), texts: [], logprobs: 0 },
+  ...{ salt: new Uint8Array(32), texts: [], logprobs: 0 },
   messages: [plainMessage('user', 'hello')],
 }
 
@@ -37,7 +38,12 @@ async function workOf(model: NodeModel, place = 1): Promise<Work> {
   const promptTokens = (await model.promptIds('chat', PAYLOAD)).length
   const { intent: first } = new JobRun().first
   const intent: Intent = { ...first, modelDigest, promptTokens, maxTokens: 40 }
-  return { jobId, user: EDGE.peer, intent, payload: PAYLOAD }
+  return { jobId, user: EDGE.peer, intent, inputs: { payload: PAYLOAD, seedNonce: SEED_NONCE } }
+}
+
+/** @param nonce  of the worker's seed */
+function drawn({ inputs: { payload }, ...work }: Work, workers: readonly PeerId[], nonce = SEED_NONCE) {
+  return { ...work, payload, seeds: sharedSeeds(workers.length, nonce), workers }
 }
 
 async function textOf(batches: AsyncIterable<TokenBatch> | undefined): Promise<string> {
@@ -52,13 +58,26 @@ test(
   within(2_000, async () => {
     const { model, preparations } = await benchOf()
     const work = await workOf(model)
-    preparations.begin({ ...work, workers: [HERE] })
+    preparations.begin(drawn(work, [HERE]))
     await settle()
     assert.is(model.running, 1)
-    const text = await textOf(preparations.take(work.jobId, NEVER))
+    const text = await textOf(preparations.take(work.jobId, SEED_NONCE, NEVER))
     assert.is(text, await textOf(model.generate(await requestOf(model, 'chat', work), NEVER)))
-    assert.is(preparations.take(work.jobId, NEVER), undefined)
+    assert.is(preparations.take(work.jobId, SEED_NONCE, NEVER), undefined)
     assert.is(model.running, 0)
+  }),
+)
+
+test(
+  'what was begun under one seed is not taken by a worker whose replica has another',
+  within(2_000, async () => {
+    const { model, preparations } = await benchOf()
+    const work = await workOf(model)
+    preparations.begin(drawn(work, [HERE], new Uint8Array(32).fill(9)))
+    await settle()
+    assert.is(preparations.take(work.jobId, SEED_NONCE, NEVER), undefined)
+    assert.is(model.running, 1, 'until its job says that nobody takes it')
+    preparations.drop(work.jobId)
   }),
 )
 
@@ -67,10 +86,10 @@ test(
   within(2_000, async () => {
     const { model, preparations } = await benchOf({ slotCount: 2 })
     const works = await Promise.all([1, 2, 3].map((place) => workOf(model, place)))
-    for (const work of works) preparations.begin({ ...work, workers: [ELSEWHERE] })
+    for (const work of works) preparations.begin(drawn(work, [ELSEWHERE]))
     await settle()
     assert.is(model.running, 0)
-    for (const work of [...works, ...works]) preparations.begin({ ...work, workers: [ELSEWHERE, HERE] })
+    for (const work of [...works, ...works]) preparations.begin(drawn(work, [ELSEWHERE, HERE]))
     await settle()
     assert.is(model.running, 2)
     for (const { jobId } of works) preparations.drop(jobId)
@@ -82,10 +101,10 @@ test(
   within(2_000, async () => {
     const { model, preparations } = await benchOf({ faultOf: () => ({ stepMs: 5 }) })
     const work = await workOf(model)
-    preparations.begin({ ...work, workers: [HERE] })
+    preparations.begin(drawn(work, [HERE]))
     await settle()
     preparations.drop(work.jobId)
-    assert.is(preparations.take(work.jobId, NEVER), undefined)
+    assert.is(preparations.take(work.jobId, SEED_NONCE, NEVER), undefined)
     while (model.running > 0) await settle()
     preparations.drop(work.jobId)
   }),
@@ -96,7 +115,7 @@ test(
   within(2_000, async () => {
     const { model, preparations } = await benchOf()
     const works = [await workOf(model, 1), await workOf(model, 2)]
-    for (const work of works) preparations.begin({ ...work, workers: [HERE] })
+    for (const work of works) preparations.begin(drawn(work, [HERE]))
     await settle()
     assert.is(model.running, 2)
     preparations.close()
@@ -112,15 +131,15 @@ test(
       faultOf: (_request, index) => (index === 0 ? { failAt: 0 } : undefined),
     })
     const work = await workOf(model)
-    preparations.begin({ ...work, workers: [HERE] })
+    preparations.begin(drawn(work, [HERE]))
     await settle()
     while (model.running > 0) await settle()
     await settle()
-    assert.is(preparations.take(work.jobId, NEVER), undefined)
+    assert.is(preparations.take(work.jobId, SEED_NONCE, NEVER), undefined)
     const wrong = { ...work, intent: { ...work.intent, promptTokens: 1 } }
-    preparations.begin({ ...wrong, workers: [HERE] })
+    preparations.begin(drawn(wrong, [HERE]))
     await settle()
-    assert.is(preparations.take(work.jobId, NEVER), undefined, 'more tokens than are paid for')
+    assert.is(preparations.take(work.jobId, SEED_NONCE, NEVER), undefined, 'more tokens than are paid for')
   }),
 )
 
@@ -129,9 +148,9 @@ test(
   within(2_000, async () => {
     const { model, preparations } = await benchOf({ faultOf: () => ({ stepMs: 5 }) })
     const work = await workOf(model)
-    preparations.begin({ ...work, workers: [HERE] })
+    preparations.begin(drawn(work, [HERE]))
     const stop = new AbortController()
-    const batches = preparations.take(work.jobId, stop.signal)
+    const batches = preparations.take(work.jobId, SEED_NONCE, stop.signal)
     invariant(batches !== undefined, 'something was begun')
     let finish: string | undefined
     for await (const batch of batches) {

@@ -19,7 +19,7 @@ const hear = (relay: Relay, replica: number, ...ids: readonly number[]) =>
 const never = (): boolean => false
 
 function relayed(): Relay {
-  const relay = new Relay()
+  const relay = new Relay(true)
   hear(relay, 0, 1, 2)
   return relay
 }
@@ -56,14 +56,14 @@ test('nobody goes on from what only one has said', async () => {
 })
 
 test('a replica that is lost before anything was read leaves the place to whoever speaks', () => {
-  const relay = new Relay()
+  const relay = new Relay(true)
   relay.hear(0, worker(0), { ids: [], text: '' })
   assert.is(relay.lose(0, WORKERS), undefined)
   assert.equal(hear(relay, 1, 5), part(5))
 })
 
 test('what was said while a silent replica had the place is not left out when that one is lost', () => {
-  const [spoken, speaking] = [new Relay(), new Relay()]
+  const [spoken, speaking] = [new Relay(true), new Relay(true)]
   for (const relay of [spoken, speaking]) relay.hear(0, worker(0), { ids: [], text: '' })
   hear(spoken, 1, 5)
   assert.equal(spoken.lose(0, WORKERS), { heir: 1, part: part(5) })
@@ -76,11 +76,32 @@ test('the next attempt says what was delivered and then something new, or is ref
   const relay = relayed()
   assert.is(relay.lose(0, [worker(0)]), 'stranded')
   relay.renew()
-  assert.equal(relay.carry(never), part(1, 2))
+  assert.equal(relay.carry(0, never), part(1, 2))
   assert.is(hear(relay, 0, 1), undefined)
   assert.equal(hear(relay, 0, 2, 3), part(3))
   relay.renew()
   assert.is(await codeOf(Promise.resolve().then(() => hear(relay, 0, 1, 9))), 'CF_MESH_REFUSED')
+})
+
+test('where replicas have seeds of their own nobody goes on for another', () => {
+  const relay = new Relay(false)
+  hear(relay, 0, 1, 2)
+  hear(relay, 1, 1, 2, 3)
+  assert.is(relay.lose(0, WORKERS), 'stranded', 'equal so far is no promise')
+  relay.renew()
+  assert.is(relay.carry(1, never), undefined)
+  assert.equal(relay.carry(0, never), part(1, 2))
+  assert.is(hear(relay, 1, 1, 2, 7), undefined)
+  assert.is(relay.finish(1, worker(1)), false)
+  assert.equal(hear(relay, 0, 1, 2, 3), part(3))
+  assert.ok(relay.finish(0, worker(2)))
+})
+
+test('before anything was read any of them may be heard, whatever its seed', () => {
+  const relay = new Relay(false)
+  assert.is(relay.lose(0, WORKERS), undefined)
+  assert.equal(hear(relay, 1, 5), part(5))
+  assert.is(hear(relay, 2, 5), undefined)
 })
 
 test('an output that was delivered to its end is ended by the next worker, without its last batch', () => {
@@ -88,7 +109,7 @@ test('an output that was delivered to its end is ended by the next worker, witho
   hear(relay, 0, 3)
   relay.renew()
   assert.equal(
-    relay.carry((ids) => ids.length === 3),
+    relay.carry(0, (ids) => ids.length === 3),
     part(1, 2),
   )
   assert.is(hear(relay, 0, 1, 2), undefined)
@@ -103,7 +124,7 @@ test('whoever dies in whatever order, the client hears one output from its begin
     fc.property(
       fc.array(fc.record({ replica: fc.nat(2), count: fc.nat(4), dies: fc.boolean() }), { maxLength: 60 }),
       (steps) => {
-        const relay = new Relay()
+        const relay = new Relay(true)
         const heard: number[] = []
         let [said, lost, attempts]: [number[], Set<number>, number] = [[0, 0, 0], new Set(), 0]
         const renew = (): void => {

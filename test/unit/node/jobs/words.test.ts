@@ -32,7 +32,7 @@ function refusalOf(work: () => unknown): unknown {
 test('what a caller says of a chat comes out of its payload as it went in', () => {
   const words = wordsIn(CHAT)
   const salt = new Uint8Array(32)
-  const payload: Payload = { ...PLAIN, ...words, salt, seedNonce: salt, logprobs: 0 }
+  const payload: Payload = { ...PLAIN, ...words, salt, logprobs: 0 }
   const decoded = payloadCodec.decode(payloadCodec.encode(payload))
   assert.ok(decoded.action === 'accept')
   if (decoded.action !== 'accept') return

@@ -41,6 +41,7 @@ import {
 import { FAKE_CHAT, FAKE_EMBEDDING, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, OTHER_EDGE, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
+import { replicaInputs, SEED_NONCE, sharedSeeds } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
 
 const NOTHING = new Uint8Array()
@@ -48,7 +49,7 @@ const NONCE = new Uint8Array(16).fill(3)
 const MESSAGES = [plainMessage('user', 'hello')]
 const WORDS = {
   ...PLAIN,
-  ...{ salt: new Uint8Array(32), seedNonce: new Uint8Array(32).fill(1), messages: MESSAGES, texts: [], logprobs: 0 },
+  ...{ salt: new Uint8Array(32), messages: MESSAGES, texts: [], logprobs: 0 },
 }
 const PAYLOAD = payloadCodec.encode(WORDS)
 const promptTokens = await promptLength()
@@ -94,14 +95,9 @@ async function benchOf(run: JobRun, options: Partial<FakeOptions> = {}, disk = c
   const model = await fakeModel(run.first.intent.task === 'embedding' ? FAKE_EMBEDDING : FAKE_CHAT, options)
   const runner = runnerOf(model)
   const { state } = run.swarm
-  const ports = {
-    key: worker,
-    transport: network.endpoint(worker.peer),
-    store: createMemoryStore(disk),
-    clock: systemClock,
-    random: systemRandom,
-  }
-  new WorkerRole({ ...ports, state: () => state, runner, rosters: staticRosters(genesisRoster(state.genesis)) })
+  const ports = { key: worker, transport: network.endpoint(worker.peer), store: createMemoryStore(disk) }
+  const rosters = staticRosters(genesisRoster(state.genesis))
+  new WorkerRole({ ...ports, clock: systemClock, random: systemRandom, state: () => state, runner, rosters })
   return { edge: network.endpoint(EDGE.peer), other: network.endpoint(OTHER_EDGE.peer), disk, model, run, worker }
 }
 
@@ -120,7 +116,7 @@ function orderOf(run: JobRun, parts: Partial<Execute> = {}): Uint8Array {
     assignment,
     ...certificate,
     replica: 0,
-    payload: PAYLOAD,
+    inputs: replicaInputs(PAYLOAD),
     nonce: NONCE,
     prefixIds: new Uint8Array(),
     prefixText: '',
@@ -255,8 +251,9 @@ test(
       { bitmap: 3, signatures: signatures.subarray(64) },
       { bitmap: 0, signatures: NOTHING },
       { bitmap: 14 },
-      { payload: words },
-      { payload: NOTHING },
+      { inputs: replicaInputs(words) },
+      { inputs: replicaInputs(PAYLOAD, 0, sharedSeeds(1, words.subarray(0, 32))) },
+      { inputs: NOTHING },
       { replica: 1 },
       { intent: run.swarm.intent({ nonce: 9n }) },
       { intent: NOTHING },
@@ -328,14 +325,14 @@ test(
   'an embedding job streams nothing, commits to the bits of its vectors and reveals them',
   within(4_000, async () => {
     const bench = await benchOf(assignedRun(EMBEDDING, EMBEDDING_PAYLOAD))
-    const read = await executed(bench, { payload: EMBEDDING_PAYLOAD })
+    const read = await executed(bench, { inputs: replicaInputs(EMBEDDING_PAYLOAD) })
     assert.equal([read.heard, read.ids, read.finish], [[], [], 'stop'])
     const { value } = expectAccepted(openAs(commitmentCodec, read.commitment, bench.run.swarm.state.swarmId))
     assert.equal([value.tokenCount, value.chunkCount, value.schedule], [2 * FAKE_DIMENSIONS, 0, []])
     const { ids, text } = await revealed(bench, [read.commitment])
     assert.is(text, '')
     assert.equal(vectorsIn(idsFromBytes(ids) ?? new Uint32Array(), 2), TEXTS.map(hashVector))
-    const again = await executed(bench, { payload: EMBEDDING_PAYLOAD })
+    const again = await executed(bench, { inputs: replicaInputs(EMBEDDING_PAYLOAD) })
     assert.equal([again.heard, again.commitment], [[], read.commitment], 'and so it does when asked again')
   }),
 )
@@ -344,7 +341,7 @@ test(
   'texts that are not as many tokens as were paid for are not embedded',
   within(4_000, async () => {
     const bench = await benchOf(assignedRun({ ...EMBEDDING, promptTokens: 4 }, EMBEDDING_PAYLOAD))
-    assert.is(await codeOf(executed(bench, { payload: EMBEDDING_PAYLOAD })), 'CF_JOB_INVALID')
+    assert.is(await codeOf(executed(bench, { inputs: replicaInputs(EMBEDDING_PAYLOAD) })), 'CF_JOB_INVALID')
     assert.is([...bench.disk.rows.keys()].length, 0)
   }),
 )
@@ -364,10 +361,12 @@ test(
     const payload = payloadCodec.encode({ ...WORDS, messages: [], texts: [text], logprobs: 3 })
     const sampling = { ...NO_SAMPLING, topK: 40 }
     const parts = { task: 'completion', promptTokens: text.length, sampling } as const
-    const whole = await executed(await benchOf(assignedRun(parts, payload)), { payload })
+    const whole = await executed(await benchOf(assignedRun(parts, payload)), { inputs: replicaInputs(payload) })
     const words = whole.heard.map((part) => part.text).join('')
     const stop = [words.slice(4, 7)]
-    const ended = await executed(await benchOf(assignedRun({ ...parts, stop }, payload)), { payload })
+    const ended = await executed(await benchOf(assignedRun({ ...parts, stop }, payload)), {
+      inputs: replicaInputs(payload),
+    })
     assert.equal(
       [ended.finish, ended.heard.map((part) => part.text).join('')],
       ['stop', words.slice(0, words.indexOf(stop[0] ?? '') + 3)],
@@ -387,7 +386,7 @@ test(
     const run = assignedRun({ sampling: { kind: 'llama', temperatureMilli: 700, topK: 40, ...rules } })
     const bench = await benchOf(run, { faultOf: ({ sampling }) => void asked.push(sampling) })
     assert.is((await executed(bench)).finish, 'stop')
-    const seed = Buffer.from(jobSeed(run.id, WORDS.seedNonce)).readUInt32BE(0)
+    const seed = Buffer.from(jobSeed(run.id, SEED_NONCE)).readUInt32BE(0)
     assert.equal(asked, [
       {
         ...{ kind: 'llama', temperature: 0.7, topK: 40, topP: 0.95, minP: 0 },

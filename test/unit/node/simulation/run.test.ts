@@ -7,7 +7,7 @@ import { runSimulation } from '../../../../node/simulation/run.ts'
 import { rulesBroken, simulated, simulationRequest } from '../../../support/simulation.ts'
 
 const MIXED = {
-  ...{ peers: 30, jobs: 40, validators: 7, byzantineValidators: 2, loss: 0.02, arrivalsPerSecond: 10 },
+  ...{ peers: 30, jobs: 40, validators: 7, byzantineValidators: 2, loss: 0.02, arrivalsPerSecond: 10, seed: 4 },
   faults: { crash: 0.1, liar: 0.1, silent: 0.05, busy: 0.1, slow: 0.1 },
 } as const
 
@@ -15,7 +15,7 @@ test('the same request and seed give the same report and picture, byte for byte'
   const [one, other] = [simulated({ ...MIXED, detail: 'jobs' }), simulated({ ...MIXED, detail: 'jobs' })]
   assert.is(JSON.stringify(one), JSON.stringify(other))
   assert.is(plotOf(one), plotOf(other))
-  assert.is.not(JSON.stringify(simulated({ ...MIXED, detail: 'jobs', seed: 2 })), JSON.stringify(one))
+  assert.is.not(JSON.stringify(simulated({ ...MIXED, detail: 'jobs', seed: 1 })), JSON.stringify(one))
 })
 
 test('with every kind of fault at once the books sum to zero, every job is settled and no rule is broken', () => {
