@@ -35,7 +35,7 @@ export type SwarmNode = {
   signal(signal: NodeJS.Signals): void
   /** With the operator's key. */
   ask(path: string, options?: Ask): Promise<Reply>
-  /** @throws with the answer unless it is 200 or 201 */
+  /** @throws with the answer unless it is 200 to 202 */
   json(path: string, body?: unknown): Promise<unknown>
 }
 export type SpawnedSwarm = {
@@ -61,7 +61,7 @@ export type SwarmOptions = {
   /** Validators that are not started: the test plays them. */
   readonly played?: readonly number[]
   /** Places whose compute host lies, and how: lying-node.ts. */
-  readonly liars?: Readonly<Record<number, 'substitute' | 'edit'>>
+  readonly liars?: Readonly<Record<number, string>>
   /** More flags of every daemon. */
   readonly flags?: readonly string[]
 }
@@ -219,7 +219,7 @@ function createNode({ place, home, paths, key, port, machine, options }: Seat): 
     signal: (signal) => void child?.kill(signal),
     json: async (path, body) => {
       const reply = await asking(path, body === undefined ? {} : posted(body))
-      if (reply.status !== 200 && reply.status !== 201) throw new Error(`${path}: ${reply.status} ${reply.body}`)
+      if (reply.status < 200 || reply.status > 202) throw new Error(`${path}: ${reply.status} ${reply.body}`)
       return JSON.parse(reply.body)
     },
   }
