@@ -11,7 +11,13 @@ import { isMintKey } from '../core/log/authority.ts'
 import { policyIdFor } from '../core/log/policies.ts'
 import { policyRow } from '../core/log/rows.ts'
 import type { LogState } from '../core/log/state.ts'
-import { type PolicyTable, policyIdOf, policyTableCodec } from '../core/verification/policy-table.ts'
+import {
+  fewestHonestAudits,
+  HONEST_AUDITS_MIN,
+  type PolicyTable,
+  policyIdOf,
+  policyTableCodec,
+} from '../core/verification/policy-table.ts'
 import { openPolicyFile, type PolicyFile } from './calibration/policy-file.ts'
 import { refusalError } from './jobs/refusals.ts'
 import type { Policies, PolicyView } from './runtime/policies.ts'
@@ -52,6 +58,11 @@ export class PolicyDesk implements Policies {
     const file = openPolicyFile(bytes)
     if (file === undefined)
       throw new FabricError('CF_CONTROL_BAD_REQUEST', { param: 'file', expected: 'what `cfab-node calibrate` wrote' })
+    const honestAudits = fewestHonestAudits(file.table)
+    if (honestAudits < HONEST_AUDITS_MIN)
+      throw new FabricError('CF_CONTROL_BAD_REQUEST', {
+        ...{ param: 'file', expected: `at least ${HONEST_AUDITS_MIN} honest audits behind each row`, honestAudits },
+      })
     await this.#enter(file)
     return { policy: this.#viewOf(file.table), calibratedBy: file.signer }
   }

@@ -67,6 +67,19 @@ export function isTable({ rows }: PolicyTable): boolean {
   )
 }
 
+/**
+ * Honest audits that each row of a published table rests on, at least.
+ *
+ * Why: a threshold that no honest run has passed is little more than the largest of those that there were, and the next of n + 1 is
+ * larger than all before it once in n + 1 times.
+ */
+export const HONEST_AUDITS_MIN = 150
+
+/** @returns the fewest honest audits behind any row, Infinity without rows */
+export function fewestHonestAudits({ rows }: PolicyTable): number {
+  return rows.reduce((fewest, { honestAudits }) => Math.min(fewest, honestAudits), Number.POSITIVE_INFINITY)
+}
+
 const WARM_MILLI = 750
 
 export function temperatureBucket(temperatureMilli: number): number {

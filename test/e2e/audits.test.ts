@@ -22,7 +22,7 @@ const LENGTHS = 4
 const ROW = {
   ...{ prover: ANY_CLASS, verifier: ANY_CLASS },
   ...{ suspectMicro: Array(LENGTHS).fill(20_000), failMicro: Array(LENGTHS).fill(40_000) },
-  ...{ worstMicro: 200_000, honestAudits: 12, honestTokens: 768 },
+  ...{ worstMicro: 200_000, honestAudits: 150, honestTokens: 9_600 },
 }
 const TABLE: PolicyTable = {
   model: modelDigest(),

@@ -119,6 +119,15 @@ test(
   }),
 )
 
+test('a table whose rows rest on a few honest audits is not published', async () => {
+  const { desk, swarm } = deskOf()
+  const { path } = await fileOf({ ...TABLE, rows: [ROW, { ...ROW, temperature: 0, honestAudits: 149 }] })
+  const error: unknown = await desk.publish(await readFile(path)).catch((thrown: unknown) => thrown)
+  assert.is(member(error, 'code'), 'CF_CONTROL_BAD_REQUEST')
+  assert.is(member(member(error, 'detail'), 'honestAudits'), 149)
+  assert.is(policyIdFor(swarm.state, MODEL), ZERO_DIGEST)
+})
+
 test('a node without the mint key publishes nothing', async () => {
   const { desk } = deskOf({}, keyNamed('somebody'))
   const { path } = await fileOf(TABLE)
