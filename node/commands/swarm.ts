@@ -31,6 +31,8 @@ type RosterFlags = NodeFlags & Json & { readonly epoch?: string }
 type InviteFlags = NodeFlags & Json & { readonly for?: string; readonly expires?: string; readonly credits?: string }
 
 const EPOCH_MS = 30_000
+/** A day's earnings are what a worker has to lose. */
+const VEST_MS = 86_400_000
 const EPOCH_MS_MIN = 1_000
 const EPOCH_MS_MAX = 3_600_000
 const SWARM_KEY_BYTES = 32
@@ -45,7 +47,7 @@ export function addSwarm(program: Command, run: Run): void {
     .option('--private', 'only who has an invite with its key can talk to it')
     .option('--region-log <where>', 'sqlite: in this database; etcd: each validator says where (default: sqlite)')
     .option('--epoch <time>', 'longest time between two rosters, e.g. 30s (default: 30s)')
-    .option('--vest <time>', 'earned credit can be spent after this, and slashed before: e.g. 24h (default: 0)')
+    .option('--vest <time>', 'earned credit can be spent after this, and slashed before (default: 24h)')
     .option('--json', 'as JSON')
     .action((name: string, flags: FoundFlags) => run((io) => found(name, flags, configOf(flags, io), io)))
   nodeFlags(program.command('invite'))
@@ -74,7 +76,7 @@ async function found(name: string, flags: FoundFlags, { paths }: Config, io: Io)
   const log = logKind(flags.regionLog ?? 'sqlite')
   const epochMs = flags.epoch === undefined ? EPOCH_MS : parseDurationMs(flags.epoch)
   if (epochMs === undefined || epochMs < EPOCH_MS_MIN || epochMs > EPOCH_MS_MAX) return invalid('epoch', '1s to 1h')
-  const vestMs = flags.vest === undefined ? 0 : parseDurationMs(flags.vest)
+  const vestMs = flags.vest === undefined ? VEST_MS : parseDurationMs(flags.vest)
   if (vestMs === undefined || BigInt(vestMs) > PRICE_BOUNDS.vestMsMax) return invalid('vest', '0 to 365 days, e.g. 24h')
   const keys = await loadKeys(createKeyStore(paths.keys, random), 0)
   const genesis = foundedGenesis({ name, region, log, validators, epochMs, vestMs }, keys, { clock, random })
