@@ -9,6 +9,7 @@ import { epochVectors } from './epoch.ts'
 import { genesisVectors } from './genesis.ts'
 import { gumbelVectors } from './gumbel.ts'
 import { holdVectors } from './hold.ts'
+import { inputsVectors } from './inputs.ts'
 import { intentVectors } from './intent.ts'
 import { keyVectors } from './keys.ts'
 import { latencyVectors } from './latency.ts'
@@ -39,6 +40,7 @@ export function allVectors(): readonly VectorFile[] {
     disputeVectors(),
     intentVectors(),
     payloadVectors(),
+    inputsVectors(),
     assignmentVectors(),
     receiptVectors(),
   ]

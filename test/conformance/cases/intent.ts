@@ -114,10 +114,12 @@ function boundCases(): VectorCase[] {
 
 function malformedCases(): VectorCase[] {
   const good = intentCodec.encode(intentOfAlice())
-  const { payloadCommitment, modelDigest, templateDigest, expiresMs, maxBudget, nonce } = intentOfAlice()
+  const { payloadCommitment, seedsCommitment, modelDigest, templateDigest, expiresMs, maxBudget, nonce } =
+    intentOfAlice()
   const rules = [0, 700, 40, 1_000, 0, 0]
   const wire: readonly Wire[] = [
-    ...[1, digestBytes(payloadCommitment), 0, digestBytes(modelDigest), 3, digestBytes(templateDigest), rules, []],
+    ...[1, digestBytes(payloadCommitment), digestBytes(seedsCommitment), 0, digestBytes(modelDigest), 3],
+    ...[digestBytes(templateDigest), rules, []],
     ...[16, 256, 3, 0, 'home', maxBudget, nonce, expiresMs],
   ]
   const cases: readonly (readonly [string, RejectReason, Uint8Array])[] = [
@@ -127,17 +129,17 @@ function malformedCases(): VectorCase[] {
     ['version 2', 'version_unknown', encodeWire(wire.with(0, 2))],
     ['a field less', 'body_malformed', encodeWire(wire.slice(0, -1))],
     ['a field more', 'body_malformed', encodeWire([...wire, 0])],
-    ['an unknown task', 'body_malformed', encodeWire(wire.with(2, 3))],
-    ['a digest of 31 bytes', 'body_malformed', encodeWire(wire.with(3, new Uint8Array(31)))],
-    ['a narrow budget', 'body_malformed', encodeWire(wire.with(13, 5))],
-    ['an unknown sampler', 'body_malformed', encodeWire(wire.with(6, rules.with(0, 2)))],
-    ['a sampler with a rule less', 'body_malformed', encodeWire(wire.with(6, rules.slice(0, -1)))],
-    ['a penalty beyond sixteen bits', 'body_malformed', encodeWire(wire.with(6, rules.with(4, 65_536)))],
-    ['a wide penalty', 'body_malformed', encodeWire(wire.with(6, [0, 700, 40, 1_000, -1n, 0]))],
-    ['a fifth stop string', 'body_malformed', encodeWire(wire.with(7, ['a', 'b', 'c', 'd', 'e']))],
-    ['a stop string of 49 bytes', 'body_malformed', encodeWire(wire.with(7, ['a'.repeat(49)]))],
-    ['a region of 33 bytes', 'body_malformed', encodeWire(wire.with(12, 'a'.repeat(33)))],
-    ['more than 640 bytes', 'bytes_too_large', encodeWire(wire.with(12, 'a'.repeat(640)))],
+    ['an unknown task', 'body_malformed', encodeWire(wire.with(3, 3))],
+    ['a digest of 31 bytes', 'body_malformed', encodeWire(wire.with(4, new Uint8Array(31)))],
+    ['a narrow budget', 'body_malformed', encodeWire(wire.with(14, 5))],
+    ['an unknown sampler', 'body_malformed', encodeWire(wire.with(7, rules.with(0, 2)))],
+    ['a sampler with a rule less', 'body_malformed', encodeWire(wire.with(7, rules.slice(0, -1)))],
+    ['a penalty beyond sixteen bits', 'body_malformed', encodeWire(wire.with(7, rules.with(4, 65_536)))],
+    ['a wide penalty', 'body_malformed', encodeWire(wire.with(7, [0, 700, 40, 1_000, -1n, 0]))],
+    ['a fifth stop string', 'body_malformed', encodeWire(wire.with(8, ['a', 'b', 'c', 'd', 'e']))],
+    ['a stop string of 49 bytes', 'body_malformed', encodeWire(wire.with(8, ['a'.repeat(49)]))],
+    ['a region of 33 bytes', 'body_malformed', encodeWire(wire.with(13, 'a'.repeat(33)))],
+    ['more than 640 bytes', 'bytes_too_large', encodeWire(wire.with(13, 'a'.repeat(640)))],
   ]
   return cases.map(([name, reason, body]) => refused(name, reason, body))
 }

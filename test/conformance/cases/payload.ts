@@ -133,17 +133,17 @@ function malformedCases(): VectorCase[] {
   const message = (toolCalls: Wire): Wire => [[2, '', toolCalls, '']]
   const cases: readonly (readonly [string, RejectReason, Uint8Array])[] = [
     ['the last byte cut off', 'bytes_truncated', good.subarray(0, -1)],
-    ['a message without calls', 'body_malformed', encodeWire(wire.with(3, [[1, 'hi']]))],
-    ['a fifth role', 'body_malformed', encodeWire(wire.with(3, [[4, 'hi', [], '']]))],
-    ['a call with a member less', 'body_malformed', encodeWire(wire.with(3, message([['call_1', 'weather']])))],
+    ['a message without calls', 'body_malformed', encodeWire(wire.with(2, [[1, 'hi']]))],
+    ['a fifth role', 'body_malformed', encodeWire(wire.with(2, [[4, 'hi', [], '']]))],
+    ['a call with a member less', 'body_malformed', encodeWire(wire.with(2, message([['call_1', 'weather']])))],
     [
       'a call with a long name',
       'body_malformed',
-      encodeWire(wire.with(3, message([['call_1', 'n'.repeat(65), '{}']]))),
+      encodeWire(wire.with(2, message([['call_1', 'n'.repeat(65), '{}']]))),
     ],
-    ['a wide bias', 'body_malformed', encodeWire(wire.with(7, [[5, -1n]]))],
-    ['an unknown way to think', 'body_malformed', encodeWire(wire.with(5, 3))],
-    ['the fields of an older form', 'body_malformed', encodeWire([...wire.slice(0, 3), [], ['x'], 0])],
+    ['a wide bias', 'body_malformed', encodeWire(wire.with(6, [[5, -1n]]))],
+    ['an unknown way to think', 'body_malformed', encodeWire(wire.with(4, 3))],
+    ['the fields of an older form', 'body_malformed', encodeWire([...wire.slice(0, 2), [], ['x'], 0])],
   ]
   return cases.map(([name, reason, body]) => {
     return { name, accept: false, input: inputOf('chat', 'llama', body), expect: { reason } }
