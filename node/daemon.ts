@@ -262,7 +262,18 @@ function takeRoles(node: Node): Roles {
   undo.push(async () => coordinator.stop())
   const disputes = new DisputeDesk(
     { ...DISPUTE_TIMES, requestMs: NODE_LIMITS.requestMs, disputesFailed: config.disputeFailed },
-    { ...common, key: keys.node, transport, ledger: writer, fatal, ...watch, onDissent: tellDissent(log, misbehaved) },
+    {
+      ...{
+        ...common,
+        key: keys.node,
+        transport,
+        ledger: writer,
+        fatal,
+        ...watch,
+        onDissent: tellDissent(log, misbehaved),
+      },
+      onUndisputed: (job, replica, code) => log.warn('failed_output_undisputed', { job, replica, code }),
+    },
   )
   return { coordinator, disputes }
 }

@@ -54,6 +54,8 @@ export type DisputePorts = VoteWatch & {
   readonly fatal: (error: unknown) => void
   /** A referee was outvoted: where it began to differ, or that it did not stand by what it had signed. */
   readonly onDissent: (dissent: Dissent) => void
+  /** A failed replica that this edge wanted to dispute and could not, most often for want of credit for the bond. */
+  readonly onUndisputed: (job: JobId, replica: number, code: string) => void
 }
 
 export type PartyKeys = { readonly user: KeyPair; readonly node: KeyPair }
@@ -213,7 +215,10 @@ export class DisputeDesk {
       if (this.#tried.size >= KEPT_MAX) this.#tried.clear()
       this.#tried.add(name)
       // Without the money for a bond, or with too few peers to judge, the finding stands as it is.
-      await this.open(job, replica, 'reject', key).catch(laterUnlessBug)
+      await this.open(job, replica, 'reject', key).catch((error: unknown) => {
+        laterUnlessBug(error)
+        if (error instanceof FabricError) this.#ports.onUndisputed(job.id, replica, error.code)
+      })
       return
     }
   }

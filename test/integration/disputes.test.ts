@@ -64,7 +64,11 @@ class PlottingBackend extends FakeBackend {
 type Scene = { readonly swarm: JobSwarm; readonly id: JobId; readonly worker: KeyPair; readonly job: () => LoggedJob }
 
 /** A settled job of one replica. @param cheats  its worker says something else than its model does */
-async function settled(plot: Plot, cheats: boolean, options: JobSwarmOptions = {}): Promise<Scene> {
+async function settled(
+  plot: Plot,
+  cheats: boolean,
+  { edgeIsPoor = false, ...options }: JobSwarmOptions & { readonly edgeIsPoor?: boolean } = {},
+): Promise<Scene> {
   const edit = (ids: readonly number[]) => ids.map((id, place) => (place === 1 ? id + 1 : id))
   const faultOf = () => (cheats ? { edit } : undefined)
   const model = async () => {
@@ -81,7 +85,7 @@ async function settled(plot: Plot, cheats: boolean, options: JobSwarmOptions = {
   const worker = secretOf(job().workers[0] ?? missing())
   swarm.log.nowMs = BigInt(swarm.clock.nowMs())
   applied(swarm.log.apply('mint', swarm.log.mint(nodeAccount(worker.peer), RICH, 'bond of the worker')))
-  applied(swarm.log.apply('mint', swarm.log.mint(nodeAccount(EDGE.peer), RICH, 'bond of the edge')))
+  if (!edgeIsPoor) applied(swarm.log.apply('mint', swarm.log.mint(nodeAccount(EDGE.peer), RICH, 'bond of the edge')))
   applied(swarm.log.apply('mint', swarm.log.mint(userAccount(ALICE.peer), RICH, 'bond of the user')))
   applied(swarm.log.apply('mint', swarm.log.mint(platformOf(swarm.log.state), RICH, 'pays what was refused wrongly')))
   return { swarm, id, worker, job }
@@ -194,6 +198,23 @@ test(
     assert.is(job().disputes.length, 1)
     assert.ok(money(scene, worker.peer).node < before.worker)
     assert.ok(money(scene, EDGE.peer).node >= before.edge.node)
+    swarm.stop()
+  }),
+)
+
+test(
+  'an edge without credit for the bond lets the finding stand, and says why, once',
+  within(LIMIT_MS, async () => {
+    const scene = await settled({ liars: 0, finds: 'nothing' }, true, { disputesFailed: true, edgeIsPoor: true })
+    const { swarm, job } = scene
+    const stop = new AbortController()
+    const running = swarm.newDesk().run(stop.signal)
+    await until(() => swarm.undisputed.length > 0)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    stop.abort()
+    await running
+    assert.equal(swarm.undisputed, ['0 CF_LEDGER_INSUFFICIENT_CREDIT'])
+    assert.equal([job().disputes.length, job().findings[0]?.reason], [0, 'audit_failed'])
     swarm.stop()
   }),
 )

@@ -1,6 +1,6 @@
 /** Every role of a swarm of several machines in one process: an edge, four validators and eight workers with a fake engine each, that can be killed. */
 import { sealAs } from '../../core/identity/envelope.ts'
-import { type PeerId, parseDigest } from '../../core/ids.ts'
+import { type JobId, type PeerId, parseDigest } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { DEFAULT_POLICY, type GenesisBody, genesisRoster, type Policy } from '../../core/log/genesis.ts'
@@ -61,6 +61,8 @@ export class JobSwarm {
   readonly bugs: unknown[] = []
   /** Referees that were outvoted. */
   readonly dissents: Dissent[] = []
+  /** Failed replicas that the edge could not dispute, and why. */
+  readonly undisputed: string[] = []
   /** How far everybody's clock has been put forward. */
   skewMs = 0
   /** A new desk of the edge over the same store, as a restart makes one. */
@@ -114,7 +116,11 @@ export class JobSwarm {
       ...{ fatal: onBug, misbehaved: () => undefined, onEvidence: () => undefined },
     }
     const { disputesFailed = false } = options
-    const desk = { ...edge, onDissent: (dissent: Dissent) => void this.dissents.push(dissent) }
+    const desk = {
+      ...edge,
+      onDissent: (dissent: Dissent) => void this.dissents.push(dissent),
+      onUndisputed: (_job: JobId, replica: number, code: string) => void this.undisputed.push(`${replica} ${code}`),
+    }
     this.newDesk = () => new DisputeDesk({ requestMs: 1_000, refereeMs: 2_000, tickMs: 20, disputesFailed }, desk)
     this.coordinator = new Coordinator(
       { jobCountMax: 16, retryMs: 20, retryMsMax: 200, tickMs: 20, requestMs: 1_000, feedCountMax: 16 },
