@@ -58,13 +58,12 @@ function rowsOf(group: readonly Trial[], options: FitOptions): readonly PolicyRo
   const [first] = group
   if (first === undefined) return []
   const [prover, verifier] = [classPattern(first.proverEngine), classPattern(first.verifierEngine)]
+  const worstNats = group.reduce((worst, { margins }) => margins.reduce((a, b) => Math.max(a, b), worst), 0)
   const rows = BUCKETS.flatMap((temperature): readonly PolicyRow[] => {
     const mine = group.filter((trial) => temperatureBucket(trial.temperatureMilli) === temperature)
-    if (new Set(mine.map(({ index }) => index)).size < GROUP_OUTPUTS_MIN) return []
-    const thresholds = fitThresholds(
-      mine.map(({ margins }) => margins),
-      options,
-    )
+    const outputs = new Set(mine.map(({ index }) => index)).size
+    if (outputs < GROUP_OUTPUTS_MIN) return []
+    const thresholds = fitThresholds({ margins: mine.map(({ margins }) => margins), outputs, worstNats }, options)
     return [{ prover, verifier, temperature, ...thresholds }]
   })
   return rows.length === BUCKETS.length ? rows : []

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { statisticsOf } from '../../../../core/verification/audit.ts'
 import { TABLE_LENGTHS } from '../../../../core/verification/policy-table.ts'
-import { bootstrapMeans, fitThresholds, upperQuantile } from '../../../../node/calibration/fit.ts'
+import { bootstrapMeans, fitThresholds, tailQuantile, upperQuantile } from '../../../../node/calibration/fit.ts'
 import { scoresOf } from '../../../../node/calibration/power.ts'
 import { Prng } from '../../../../node/simulation/prng.ts'
 
@@ -64,7 +64,8 @@ test(`thresholds: fail is never below suspect, tau3 is one and a half times the 
   for (const worst of [0.1, 0.4, 2]) {
     const all = outputs(prng, 30, 100, worst)
     all[0]?.set([worst], 3)
-    const fitted = fitThresholds(all, { draws: 20_000, prng })
+    const honest = { margins: all, outputs: all.length, worstNats: 0 }
+    const fitted = fitThresholds(honest, { draws: 20_000, prng })
     assert.is(fitted.worstMicro, Math.ceil(Math.max(0.5, 1.5 * Math.fround(worst)) * 1e6))
     assert.equal([fitted.honestAudits, fitted.honestTokens], [30, 3_000])
     for (const [place, length] of TABLE_LENGTHS.entries()) {
@@ -76,9 +77,23 @@ test(`thresholds: fail is never below suspect, tau3 is one and a half times the 
 })
 
 test('outputs that never differ still leave room: no margin, no threshold below what one near tie costs', () => {
-  const none = fitThresholds([new Float32Array(100)], { draws: 100, prng: new Prng(SEED) })
+  const alone = { margins: [new Float32Array(100)], outputs: 1, worstNats: 0 }
+  const none = fitThresholds(alone, { draws: 100, prng: new Prng(SEED) })
   assert.equal(none.suspectMicro, [0, 0, 0, 0])
   assert.is(none.worstMicro, 500_000)
+  const other = fitThresholds({ ...alone, worstNats: 2 }, { draws: 100, prng: new Prng(SEED) })
+  assert.is(other.worstMicro, 3_000_000, 'engines that were that far apart at another temperature may be here too')
+})
+
+test(`the tail goes on beyond what was seen, further where there are few outputs (seed ${SEED})`, () => {
+  const prng = new Prng(SEED)
+  const values = Float64Array.from({ length: 100_000 }, () => -Math.log((prng.next() + 1) / 2 ** 32)).sort()
+  const wanted = Math.log(1e4)
+  const [many, few] = [tailQuantile(values, 1e-4, 1e9), tailQuantile(values, 1e-4, 100)]
+  assert.ok(Math.abs(many / wanted - 1) < 0.05, `${many} for ${wanted}`)
+  // Ten outputs in the tail: their mean excess may be half as large again.
+  assert.ok(few > 1.3 * wanted && few < 1.6 * wanted, `${few} for ${wanted}`)
+  assert.is(tailQuantile([0], 1e-4, 1), 0)
 })
 
 test(`scores are those of an auditor's report (seed ${SEED})`, () => {
