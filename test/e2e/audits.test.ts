@@ -98,4 +98,42 @@ for (const lie of ['edit', 'substitute'] as const)
     ),
   )
 
+/** Reads a job's events until one speaks of this phase. */
+async function untilPhase(node: SwarmNode, id: string, phase: string): Promise<void> {
+  const response = await fetch(`${node.address()}/api/v1/p2p/jobs/${id}/events`, {
+    headers: { accept: 'text/event-stream' },
+    signal: AbortSignal.timeout(60_000),
+  })
+  let text = ''
+  for await (const part of response.body ?? []) {
+    text += Buffer.from(part).toString()
+    if (text.includes(`"phase":"${phase}"`)) return
+  }
+  throw new Error(`never ${phase}: ${text}`)
+}
+
+test(
+  'an edge that is killed while auditors look at an output asks them again when it is back, and the job is paid once',
+  within(LIMIT_MS, () =>
+    withSwarm({ nodes: NODES, validators: 4, policy: POLICY }, async (swarm) => {
+      await swarm.join(4)
+      await swarm.join(5)
+      await eventually('all are ready', () => allReady(swarm.nodes))
+      await publishTable(swarm)
+      const edge = swarm.node(5)
+      const wish = { model: MODEL, max_tokens: 64, temperature: 0.7, replicas: 3, prompt: 'Tell me about a fox.' }
+      const id = textAt(await edge.json('/api/v1/p2p/intents', wish), 'job_id')
+      await untilPhase(edge, id, 'revealed')
+      await edge.kill()
+      await edge.start()
+      const path = `/api/v1/p2p/jobs/${id}`
+      await eventually('the job settles', async () => textAt(await edge.json(path), 'phase') === 'settled')
+      const job = await edge.json(path)
+      assert.equal([textAt(job, 'outcome'), textAt(job, 'assurance')], ['verified', 'audited'])
+      assert.ok(listAt(job, 'reports').length > 0)
+      await eventually('the books are the same', () => sameBooks(swarm.nodes))
+    }),
+  ),
+)
+
 test.run()
