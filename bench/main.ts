@@ -10,6 +10,7 @@ import { meshBench } from './mesh.ts'
 import { receiptsBench } from './receipts.ts'
 import { rendezvous } from './rendezvous.ts'
 import { print, type Result, save } from './report.ts'
+import { sealedBoxBench } from './sealed-box.ts'
 import { sim } from './sim.ts'
 import { sseBench } from './sse.ts'
 import { swarmBench } from './swarm.ts'
@@ -25,6 +26,7 @@ const BENCHES: Readonly<Record<string, { readonly runs: number; readonly run: (r
   mesh: { runs: 9, run: meshBench },
   receipts: { runs: 15, run: receiptsBench },
   rendezvous: { runs: 15, run: rendezvous },
+  'sealed-box': { runs: 15, run: sealedBoxBench },
   sim: { runs: 1, run: sim },
   sse: { runs: 7, run: sseBench },
   swarm: { runs: 20, run: swarmBench },

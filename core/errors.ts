@@ -36,6 +36,12 @@ export const ERRORS = {
     exit: 65,
     summary: 'The signature does not verify, or its key is not admitted.',
   },
+  CF_IDENTITY_BOX_INVALID: {
+    retry: 'never',
+    http: 400,
+    exit: 65,
+    summary: 'A sealed message does not open: it is malformed, or for another peer, sender, kind of message or job.',
+  },
   CF_MESH_PEER_UNREACHABLE: { retry: 'elsewhere', http: 502, exit: 69, summary: 'The peer is not connected.' },
   CF_MESH_DEADLINE: { retry: 'elsewhere', http: 504, exit: 75, summary: 'The peer did not answer in time.' },
   CF_MESH_REFUSED: { retry: 'elsewhere', http: 502, exit: 69, summary: 'The peer refused the message.' },

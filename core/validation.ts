@@ -33,6 +33,8 @@ export const REJECT_REASONS = [
   'chunk_mismatch',
   'signer_mismatch',
   'amount_out_of_range',
+  'box_malformed',
+  'box_unopened',
 ] as const
 export type RejectReason = (typeof REJECT_REASONS)[number]
 

@@ -36,6 +36,7 @@ import { whenLogged } from './lag.ts'
 import type { NodeModel } from './model.ts'
 import { replayOf } from './replay.ts'
 import type { ModelRunner } from './runner.ts'
+import { checkSameJob, openFrom, sealFor } from './sealed.ts'
 import { taken } from './taken.ts'
 
 export type AuditorPorts = {
@@ -83,12 +84,16 @@ export class AuditorRole {
       await jobOfEdge(ports.state, asked.jobId as JobId, from, ports.clock, signal)
       const stored = ports.store.work(ports.key.peer, subjectOf(asked))
       if (stored === undefined) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
-      return auditShownCodec.encode(decodeClaim(stored))
+      const shown = auditShownCodec.encode(decodeClaim(stored))
+      // A report names tokens of the output where they are doubted.
+      return sealFor(ports, from, 'audit/show', asked.jobId as JobId, shown).message
     })
   }
 
   async #ask(from: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const ask = taken(auditAskCodec.decode(body))
+    const opened = openFrom(this.#ports, from, 'audit/ask', body)
+    const ask = taken(auditAskCodec.decode(opened.body))
+    checkSameJob(opened, ask.jobId)
     const { jobId, attempt, replica } = ask
     const place = { jobId, attempt, replica }
     const { state, clock, key, rosters, store } = this.#ports

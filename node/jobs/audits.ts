@@ -7,6 +7,7 @@ import { type Bench, planAudits } from '../../core/job/judge.ts'
 import { type AuditPlan, type AuditTask, auditOutcomes } from '../../core/job/judge-audits.ts'
 import type { FindingProposal } from '../../core/job/proposal.ts'
 import { findingProposalOf } from '../../core/job/proposing.ts'
+import { openMessage } from '../../core/job/sealed-message.ts'
 import { replicaInputsOf, seedsIn } from '../../core/log/inputs.ts'
 import { policyOf } from '../../core/log/policies.ts'
 import type { LoggedJob } from '../../core/log/state.ts'
@@ -23,6 +24,7 @@ import type { Verdict } from '../../core/verification/finding.ts'
 import type { Performed } from '../runtime/loop.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
 import { rosterOfJob } from './job-roster.ts'
+import { sealFor } from './sealed.ts'
 import { taken } from './taken.ts'
 
 /** What an edge counts: `shadow` is a report that no thresholds judge, `silent` an auditor without a sound answer, `disputed` two that saw different logits. */
@@ -116,7 +118,8 @@ export class Audits {
     const { requestMs: deadlineMs } = this.#options
     const untilMs = clock.nowMs() + deadlineMs + TOKEN_MS * (intent.promptTokens + intent.maxTokens)
     try {
-      let answer = await transport.request(auditor, 'audit/ask', body, { deadlineMs, signal })
+      const { message } = sealFor(this.#ports, auditor, 'audit/ask', jobId, body)
+      let answer = await transport.request(auditor, 'audit/ask', message, { deadlineMs, signal })
       const again = auditShowCodec.encode({ jobId, attempt, replica })
       // It is at work: silent is who does not even say that.
       while (answer.length === 0 && clock.nowMs() < untilMs)
@@ -131,20 +134,23 @@ export class Audits {
   }
 
   async #show({ job, ...about }: About, replica: number, { auditor, commit }: Committed, signal: AbortSignal) {
-    const { transport, state, misbehaved } = this.#ports
+    const { key, transport, state, misbehaved } = this.#ports
     const { id: jobId, attempt } = job
     const body = auditShowCodec.encode({ jobId, attempt, replica })
     const deadlineMs = this.#options.requestMs
     const answer = await transport.request(auditor, 'audit/show', body, { deadlineMs, signal }).catch(() => undefined)
-    const shown = auditShownCodec.decode(answer ?? new Uint8Array())
+    const { swarmId } = state()
+    const opened = openMessage(key, { swarmId, kind: 'audit/show', from: auditor }, answer ?? new Uint8Array())
+    const isOurs = opened.action === 'accept' && opened.value.jobId === jobId
+    const shown = auditShownCodec.decode(isOurs ? opened.value.body : new Uint8Array())
     if (shown.action !== 'accept') return undefined
     const { report: envelope, salt } = shown.value
-    const opened = openAs(auditCodec, envelope, state().swarmId)
-    const isTheirs = opened.action === 'accept' && opened.value.signer === auditor
-    const isBound = isTheirs && auditCommit(state().swarmId, opened.value.body, salt) === commit
-    const verdict = isBound ? this.#verdict({ job, ...about }, replica, envelope, opened.value.value) : undefined
-    if (opened.action === 'accept' && verdict !== undefined)
-      return { auditor, envelope, value: opened.value.value, verdict }
+    const report = openAs(auditCodec, envelope, swarmId)
+    const isTheirs = report.action === 'accept' && report.value.signer === auditor
+    const isBound = isTheirs && auditCommit(swarmId, report.value.body, salt) === commit
+    const verdict = isBound ? this.#verdict({ job, ...about }, replica, envelope, report.value.value) : undefined
+    if (report.action === 'accept' && verdict !== undefined)
+      return { auditor, envelope, value: report.value.value, verdict }
     misbehaved(auditor, 'audit_report')
     return undefined
   }

@@ -7,6 +7,7 @@ import { abstainersOf } from '../../core/log/authority.ts'
 import { jobOfEdge } from './its-edge.ts'
 import { rosterOfJob } from './job-roster.ts'
 import { whenLogged } from './lag.ts'
+import { checkSameJob, openFrom } from './sealed.ts'
 import { taken } from './taken.ts'
 import type { ValidatorPorts } from './validator.ts'
 import type { VoteBook } from './vote-book.ts'
@@ -14,7 +15,9 @@ import type { VoteBook } from './vote-book.ts'
 export function voteOnRulings(ports: ValidatorPorts, book: VoteBook): void {
   const { transport, key, state, clock, rosters, facts } = ports
   transport.onMessage('vote/correction', async (from, body, signal) => {
-    const proposal = taken(rulingProposalCodec.decode(body))
+    const opened = openFrom(ports, from, 'vote/correction', body)
+    const proposal = taken(rulingProposalCodec.decode(opened.body))
+    checkSameJob(opened, proposal.jobId)
     const id = proposal.jobId as JobId
     await jobOfEdge(state, id, from, clock, signal)
     const find = () => {

@@ -25,10 +25,11 @@ import type { LoggedDispute, LoggedJob, LogState } from '../../core/log/state.ts
 import type { DisputeClaim } from '../../core/verification/dispute.ts'
 import type { DisputeView } from '../runtime/disputes.ts'
 import type { Rosters } from '../runtime/mesh.ts'
-import type { Clock, Ledger, PeerTransport, Store } from '../runtime/ports.ts'
+import type { Clock, Ledger, PeerTransport, Random, Store } from '../runtime/ports.ts'
 import { type Dissent, locate } from './dissent.ts'
 import { rosterOfJob } from './job-roster.ts'
 import { refusalError } from './refusals.ts'
+import { sealFor } from './sealed.ts'
 import { collectVotes, type VoteWatch } from './tallies.ts'
 import { disputeView } from './view.ts'
 
@@ -48,6 +49,7 @@ export type DisputePorts = VoteWatch & {
   readonly store: Store
   readonly ledger: Ledger
   readonly clock: Clock
+  readonly random: Random
   readonly state: () => LogState
   readonly rosters: Rosters
   /** A bug: the process ends. */
@@ -245,6 +247,8 @@ export class DisputeDesk {
       ...{ swarmId, set, type: 'vote/correction', body: rulingProposalCodec.encode(proposal) },
       ...{ topics: [{ topic: statement, excluded }], deadlineMs: this.#options.requestMs, signal },
       ...{ onEvidence, onVote, onSplit },
+      // Reports name tokens of the output where they are doubted.
+      sealFor: (peer, plain) => sealFor(this.#ports, peer, 'vote/correction', logged.id, plain).message,
     })
     const certified = won?.[0]
     if (certified === undefined || certified.digest !== statement.digest) {
@@ -304,7 +308,8 @@ export class DisputeDesk {
     await Promise.all(
       silent.map(async (peer) => {
         const options = { deadlineMs: this.#options.refereeMs, signal }
-        const vote = await transport.request(peer, 'dispute/referee', body, options).catch((error: unknown) => {
+        const { message } = sealFor(this.#ports, peer, 'dispute/referee', logged.id, body)
+        const vote = await transport.request(peer, 'dispute/referee', message, options).catch((error: unknown) => {
           if (error instanceof FabricError || signal.aborted) return undefined
           throw error
         })

@@ -27,6 +27,8 @@ import type { FeedShelf } from './feed-shelf.ts'
 import { steer } from './frames.ts'
 import { prefixOf } from './prefix.ts'
 import { type ReadStream, readReplica, type TokenPart } from './reader.ts'
+import { checkSameJob, openFrom, sealFor } from './sealed.ts'
+import { hearing } from './sealed-stream.ts'
 import { taken } from './taken.ts'
 import { withTimelines } from './timelines.ts'
 
@@ -194,7 +196,8 @@ export class Execution {
     const deadlineMs = Math.max(1, Number(assignmentOf(job.assignment).commitByMs) - clock.nowMs())
     let stream: PeerStream | undefined
     try {
-      stream = await this.#open(worker, executeCodec.encode(order), deadlineMs, signal)
+      const { message, answerSecret } = sealFor(this.#ports, worker, 'job/execute', job.id, executeCodec.encode(order))
+      stream = hearing(await this.#open(worker, message, deadlineMs, signal), answerSecret)
       this.#opened(job.id, stream)
       this.#obeyStop(job, tell)
       const { swarmId } = state()
@@ -246,10 +249,13 @@ export class Execution {
     const { transport, state } = this.#ports
     const body = revealRequestCodec.encode(revealRequestOf(job, effect.replica))
     try {
-      const reveal = await transport.request(effect.worker, 'job/reveal', body, {
+      const answer = await transport.request(effect.worker, 'job/reveal', body, {
         deadlineMs: this.#options.requestMs,
         signal,
       })
+      const opened = openFrom(this.#ports, effect.worker, 'job/reveal', answer)
+      checkSameJob(opened, job.id)
+      const reveal = opened.body
       const { value } = taken(openAs(commitmentCodec, replica.commitment, state().swarmId))
       if (!opens(reveal, value, effect, this.#shown.get(job.id)?.get(effect.replica)))
         return told({ type: 'lost', replica: effect.replica, reason: 'reveal_mismatch' })

@@ -36,6 +36,7 @@ import { whenLogged } from './lag.ts'
 import type { NodeModel } from './model.ts'
 import { replayOf } from './replay.ts'
 import type { ModelRunner } from './runner.ts'
+import { checkSameJob, openFrom } from './sealed.ts'
 import { taken } from './taken.ts'
 
 export type RefereePorts = {
@@ -81,7 +82,9 @@ export class RefereeRole {
   constructor(ports: RefereePorts) {
     this.#ports = ports
     ports.transport.onMessage('dispute/referee', async (from, body, signal) => {
-      const request = taken(refereeRequestCodec.decode(body))
+      const opened = openFrom(ports, from, 'dispute/referee', body)
+      const request = taken(refereeRequestCodec.decode(opened.body))
+      checkSameJob(opened, request.jobId)
       const hearing = await this.#hearing(from, request, signal)
       const { store, key } = ports
       return store.work(key.peer, subjectOf(hearing.dispute)) ?? this.#once(hearing, signal)

@@ -15,6 +15,8 @@ export type TallyRequest = {
   /** Message type that the validators answer. */
   readonly type: string
   readonly body: Uint8Array
+  /** Makes of the body what one validator alone can read; absent: it is no secret. */
+  readonly sealFor?: ((validator: PeerId, body: Uint8Array) => Uint8Array) | undefined
   /** What is voted on, with who may not vote on it. */
   readonly topics: readonly { readonly topic: Topic; readonly excluded: readonly PeerId[] }[]
   readonly deadlineMs: number
@@ -58,8 +60,7 @@ export function collectVotes(transport: PeerTransport, request: TallyRequest): P
       enough.abort(ENOUGH)
     }
     for (const peer of request.set.keys) {
-      transport
-        .request(peer, request.type, request.body, { deadlineMs: request.deadlineMs, signal })
+      ask(transport, request, peer, signal)
         .then((answer) => countVotes(tallies, answer, request))
         // A validator that does not answer is one vote less: the tally decides whether that matters.
         .catch(() => undefined)
@@ -69,6 +70,16 @@ export function collectVotes(transport: PeerTransport, request: TallyRequest): P
         })
     }
   })
+}
+
+/** Async: a body that cannot be sealed is one vote less, as one that cannot be sent is. */
+async function ask(
+  transport: PeerTransport,
+  { type, body, sealFor, deadlineMs }: TallyRequest,
+  peer: PeerId,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  return transport.request(peer, type, sealFor?.(peer, body) ?? body, { deadlineMs, signal })
 }
 
 function certificatesOf(tallies: ReadonlyMap<string, Tally>): readonly Tallied[] | undefined {

@@ -22,6 +22,7 @@ import { voteOnRulings } from './correction-voter.ts'
 import { jobOfEdge } from './its-edge.ts'
 import { rosterOfJob } from './job-roster.ts'
 import { whenLogged } from './lag.ts'
+import { checkSameJob, openFrom } from './sealed.ts'
 import { taken } from './taken.ts'
 import { VoteBook } from './vote-book.ts'
 import { Witness } from './witness.ts'
@@ -67,15 +68,19 @@ export class ValidatorRole {
       return this.#answer([taken(judgeCommitSet(bench.state, proposal))])
     })
     transport.onMessage('vote/findings', async (from, body, signal) => {
-      const proposal = taken(findingProposalCodec.decode(body))
+      const opened = openFrom(ports, from, 'vote/findings', body)
+      const proposal = taken(findingProposalCodec.decode(opened.body))
       const { jobId, attempt } = taken(assignmentCodec.decode(proposal.assignment))
+      checkSameJob(opened, jobId)
       const assigned: Wanted = (job) => job.phase !== 'held' && job.attempt >= attempt
       const bench = await this.#bench(from, jobId as JobId, assigned, signal)
       return this.#answer(taken(judgeFindings(bench, proposal)).map(({ statement }) => statement))
     })
     transport.onMessage('vote/settlement', async (from, body, signal) => {
-      const proposal = taken(settlementProposalCodec.decode(body))
+      const opened = openFrom(ports, from, 'vote/settlement', body)
+      const proposal = taken(settlementProposalCodec.decode(opened.body))
       const { jobId, chosen } = proposal
+      checkSameJob(opened, jobId)
       const found: Wanted = (job) => chosen === CHOSEN_NONE || job.findings.length === job.workers.length
       const bench = await this.#bench(from, jobId as JobId, found, signal)
       await checkCosines(proposal, ports.compare, signal)

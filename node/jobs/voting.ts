@@ -1,6 +1,6 @@
 /** Everything a coordinator asks of validators. */
 
-import type { PeerId } from '../../core/ids.ts'
+import type { JobId, PeerId } from '../../core/ids.ts'
 import type { Job } from '../../core/job/job.ts'
 import { judgeFindings, judgeSettlement } from '../../core/job/judge.ts'
 import { judgeCommitSet } from '../../core/job/judge-commits.ts'
@@ -20,6 +20,7 @@ import type { Performed } from '../runtime/loop.ts'
 import { closenessOf } from './closeness.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
 import { rosterOfJob } from './job-roster.ts'
+import { sealFor } from './sealed.ts'
 import { taken } from './taken.ts'
 import { collectVotes, type Tallied } from './tallies.ts'
 
@@ -67,7 +68,8 @@ export class Voting {
     const bench = await this.#bench(job, signal)
     const judged = taken(judgeFindings(bench, proposal))
     const topics = judged.map(({ statement, worker }) => ({ topic: statement, excluded: abstainersOf(state, worker) }))
-    const won = await this.#collect('vote/findings', findingProposalCodec.encode(proposal), topics, signal)
+    const body = findingProposalCodec.encode(proposal)
+    const won = await this.#collect('vote/findings', body, topics, signal, job.id)
     if (won === undefined || won.some(({ digest }, index) => digest !== judged[index]?.statement.digest)) return 'retry'
     const findings = judged.map(({ body }, index) => ({
       body,
@@ -96,6 +98,7 @@ export class Voting {
       settlementProposalCodec.encode(proposal),
       [{ topic: statement, excluded: [] }],
       signal,
+      job.id,
     )
     if (won?.[0] === undefined || won[0].digest !== statement.digest) return 'retry'
     return {
@@ -110,11 +113,13 @@ export class Voting {
     return { self: undefined, state: state(), roster, nowMs: clock.nowMs(), facts }
   }
 
+  /** @param jobOfWords  the body holds words of this job, for each validator's own eyes; absent: it holds none */
   #collect(
     type: string,
     body: Uint8Array,
     topics: Topics,
     signal: AbortSignal,
+    jobOfWords?: JobId,
   ): Promise<readonly Tallied[] | undefined> {
     const { transport, state, onEvidence, onVote, onSplit } = this.#ports
     const { swarmId, validators: set } = state()
@@ -127,6 +132,9 @@ export class Voting {
       deadlineMs: this.#options.requestMs,
       signal,
       ...{ onEvidence, onVote, onSplit },
+      ...(jobOfWords === undefined
+        ? {}
+        : { sealFor: (validator, plain) => sealFor(this.#ports, validator, type, jobOfWords, plain).message }),
     })
   }
 }

@@ -34,6 +34,8 @@ import { jobOfEdge } from './its-edge.ts'
 import type { NodeModel } from './model.ts'
 import type { Preparations } from './prepare.ts'
 import type { ModelRunner } from './runner.ts'
+import { checkSameJob, openFrom, sealFor } from './sealed.ts'
+import { answering } from './sealed-stream.ts'
 import { taken } from './taken.ts'
 
 export type WorkerPorts = {
@@ -113,9 +115,12 @@ export class WorkerRole {
     return others.size >= replicas
   }
 
-  async #execute(from: PeerId, body: Uint8Array, stream: PeerStream, signal: AbortSignal): Promise<void> {
-    const order = taken(this.#open(taken(executeCodec.decode(body))))
-    const { clock, state } = this.#ports
+  async #execute(from: PeerId, body: Uint8Array, plain: PeerStream, signal: AbortSignal): Promise<void> {
+    const opened = openFrom(this.#ports, from, 'job/execute', body)
+    const order = taken(this.#open(taken(executeCodec.decode(opened.body))))
+    checkSameJob(opened, order.jobId)
+    const { clock, state, random } = this.#ports
+    const stream = answering(plain, opened.answerSecret, random.bytes(32))
     const job = await jobOfEdge(state, order.jobId, from, clock, signal)
     const earlier = this.#ports.store.work(this.#ports.key.peer, claimSubject(order))
     const stop = new AbortController()
@@ -191,7 +196,7 @@ export class WorkerRole {
     if (own === undefined || !equalBytes(own, claim.commitment)) {
       throw new FabricError('CF_MESH_REFUSED', { reason: 'commitment_mismatch' })
     }
-    return claim.reveal
+    return sealFor(this.#ports, from, 'job/reveal', job.id, claim.reveal).message
   }
 
   /** @throws FabricError CF_MESH_REFUSED while somebody may still commit to what this node is about to show */

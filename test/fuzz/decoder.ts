@@ -5,12 +5,14 @@
 import { equalBytes, toHex } from '../../core/codec/bytes.ts'
 import { decodeWire } from '../../core/codec/canonical.ts'
 import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
+import type { JobId } from '../../core/ids.ts'
+import { openMessage, sealMessage } from '../../core/job/sealed-message.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { parseGenesis } from '../../core/log/genesis.ts'
 import { checkVote, decodeVote, encodeVote } from '../../core/quorum/vote.ts'
 import { verifyReceiptFile } from '../../core/receipt/verify.ts'
 import type { Validation } from '../../core/validation.ts'
-import { keyNamed } from '../support/people.ts'
+import { digestNamed, keyNamed } from '../support/people.ts'
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts'
 import { type AnyCodec, allCodecs } from './codecs.ts'
 import { type Corpus, makeCorpus, VOTE_SWARM, VOTERS } from './corpus.ts'
@@ -40,6 +42,11 @@ const HEX_CHARS_MAX = 4_000
 /** Reasons that only a schema gives. */
 const OF_SCHEMA = new Set(['body_malformed', 'version_unknown'])
 const KEY = keyNamed('fuzz')
+const SEALED_ABOUT = { swarmId: VOTE_SWARM, kind: 'job/execute', from: keyNamed('edge').peer }
+const SEALED = [0, 1, 100].map((length) => {
+  const about = { ...SEALED_ABOUT, jobId: digestNamed('job') as JobId, to: KEY.peer }
+  return sealMessage(about, new Uint8Array(length), new Uint8Array(32).fill(length)).message
+})
 
 export async function fuzzDecoder(inputs: number, seed: number): Promise<DecoderReport> {
   const codecs = await allCodecs()
@@ -116,6 +123,7 @@ function readersOf(codecs: readonly AnyCodec[], corpus: Corpus): readonly Reader
     { name: 'envelope', weight: 60, read: (random) => readEnvelope(corpus, random) },
     { name: 'vote', weight: 30, read: (random) => readVote(almost(corpus.votes, random)) },
     { name: 'genesis', weight: 30, read: (random) => readGenesis(almost(corpus.genesis, random)) },
+    { name: 'sealed message', weight: 6, read: (random) => readSealed(almost(SEALED, random)) },
     { name: 'receipt file', weight: 6, read: (random) => readReceipt(almost(corpus.receipts, random)) },
   ]
 }
@@ -144,6 +152,10 @@ function readEnvelope({ envelopes }: Corpus, random: SeededRandom): Read {
       ? almost([bytes], random)
       : encodeEnvelope(seal(codec.type, swarmId, almost([opened.value.body], random), KEY))
   return { bytes: sealed, answer: () => said(openAs(codec, sealed, swarmId)) }
+}
+
+function readSealed(bytes: Uint8Array): Read {
+  return { bytes, answer: () => said(openMessage(KEY, SEALED_ABOUT, bytes)) }
 }
 
 function readVote(bytes: Uint8Array): Read {

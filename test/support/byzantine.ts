@@ -22,6 +22,7 @@ import { systemClock, systemRandom } from '../../node/runtime/system.ts'
 import { parseTicket } from '../../node/swarm/ticket.ts'
 import { joinSwarm } from '../../node/swarm/welcome.ts'
 import { failureOf } from './error-code.ts'
+import { openedBy, sealedBy } from './sealed.ts'
 import type { SpawnedSwarm, SwarmNode } from './spawned-swarm.ts'
 
 type Append = BodyOf<typeof appendRequestCodec>
@@ -69,7 +70,7 @@ export class ByzantinePeer {
     this.#transport = transport
     this.#honest = swarm.genesis.validators.filter((peer) => peer !== node.peer)
     for (const kind of ['assignment', 'settlement'] as const)
-      transport.onMessage(`vote/${kind}`, async (_from, body) => this.#asVoter(kind, body))
+      transport.onMessage(`vote/${kind}`, async (from, body) => this.#asVoter(kind, this.#plain(kind, from, body)))
   }
 
   /** @param invite  spent first, for a peer that is not in yet */
@@ -181,6 +182,12 @@ export class ByzantinePeer {
     await Promise.all(Array.from({ length: count }, (_, place) => call(place)))
   }
 
+  /** Settlements come sealed. */
+  #plain(kind: 'assignment' | 'settlement', from: PeerId, body: Uint8Array): Uint8Array {
+    const about = { swarmId: this.#genesis.swarmId, kind: `vote/${kind}`, from }
+    return kind === 'settlement' ? openedBy(this.#node.key, about, body) : body
+  }
+
   /** While it does not lie it is slow: it asks the others about something else first. */
   async #asVoter(kind: 'assignment' | 'settlement', body: Uint8Array): Promise<Uint8Array> {
     const asked = { type: `vote/${kind}`, body }
@@ -267,7 +274,7 @@ export class ByzantinePeer {
   }
 
   async #poll(peer: PeerId, type: string, body: Uint8Array): Promise<void> {
-    const answer = await this.#ask(peer, type, body)
+    const answer = await this.#ask(peer, type, this.#sealed(peer, type, body))
     const decoded = answer === undefined ? undefined : votesCodec.decode(answer)
     if (decoded?.action !== 'accept') return
     for (const bytes of decoded.value.votes) {
@@ -277,6 +284,14 @@ export class ByzantinePeer {
       const key = `${voter}/${subjectKey(statement)}`
       this.heard.set(key, (this.heard.get(key) ?? new Set()).add(statement.digest))
     }
+  }
+
+  /** As if it were the job's edge. */
+  #sealed(to: PeerId, kind: string, body: Uint8Array): Uint8Array {
+    const decoded = kind === 'vote/settlement' ? settlementProposalCodec.decode(body) : undefined
+    if (decoded?.action !== 'accept') return body
+    const about = { swarmId: this.#genesis.swarmId, kind, jobId: decoded.value.jobId as JobId, to }
+    return sealedBy(this.#node.key, about, body).message
   }
 
   async #ask(peer: PeerId, type: string, body: Uint8Array): Promise<Uint8Array | undefined> {

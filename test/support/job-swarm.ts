@@ -38,6 +38,8 @@ const WORDS = payloadCodec.encode(PAYLOAD)
 
 export type JobSwarmOptions = {
   readonly network?: MemoryNetworkOptions
+  /** Stands between a peer and the network. */
+  readonly tap?: (transport: PeerTransport) => PeerTransport
   readonly policy?: Partial<Policy>
   /** In place of the edge, four validators and eight workers. */
   readonly members?: GenesisBody['members']
@@ -85,13 +87,15 @@ export class JobSwarm {
     this.clock = { ...systemClock, nowMs: () => Number(START_MS) + systemClock.nowMs() - startMs + this.skewMs }
     const onBug = (error: unknown): void => void this.bugs.push(error)
     const network = createMemoryNetwork(options.network ?? {}, { clock: this.clock, random: systemRandom, onBug })
+    const { tap = (transport: PeerTransport): PeerTransport => transport } = options
+    const endpoint = (peer: PeerId): PeerTransport => tap(network.endpoint(peer))
     const { state } = this.log
     const rosters = staticRosters(genesisRoster(state.genesis))
     // Also where nobody works the edge knows its model.
     const facts = ([...engines.values()][0] ?? spare).facts
     const common = { clock: this.clock, random: systemRandom, state: () => state, rosters, facts: () => facts }
     this.#validators = this.log.validators.map((key) => {
-      const ports = { key, store: createMemoryStore(), transport: network.endpoint(key.peer) }
+      const ports = { key, store: createMemoryStore(), transport: endpoint(key.peer) }
       if (options.validatorsCompute === true) {
         const runner = runnerOf(spare)
         new AuditorRole({ ...common, ...ports, runner })
@@ -101,7 +105,7 @@ export class JobSwarm {
     })
     this.#machines = new Map(
       [...engines].map(([peer, model]) => {
-        const transport = network.endpoint(peer)
+        const transport = endpoint(peer)
         const ports = { key: secretOf(peer), store: createMemoryStore(), transport, runner: runnerOf(model) }
         new WorkerRole({ ...common, ...ports })
         new AuditorRole({ ...common, ...ports })
@@ -112,7 +116,7 @@ export class JobSwarm {
     if (options.table !== undefined)
       this.log.apply('policy', sealAs(policyTableCodec, options.table, state.swarmId, MINT_KEY))
     const edge = {
-      ...{ ...common, key: EDGE, store: this.store, transport: network.endpoint(EDGE.peer), ledger: this.#ledger },
+      ...{ ...common, key: EDGE, store: this.store, transport: endpoint(EDGE.peer), ledger: this.#ledger },
       ...{ fatal: onBug, misbehaved: () => undefined, onEvidence: () => undefined },
     }
     const { disputesFailed = false } = options

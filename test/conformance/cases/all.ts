@@ -17,6 +17,7 @@ import { memberVectors } from './member.ts'
 import { payloadVectors } from './payload.ts'
 import { receiptVectors } from './receipt.ts'
 import { rendezvousVectors } from './rendezvous.ts'
+import { sealedBoxVectors } from './sealed-box.ts'
 import { settlementVectors } from './settlement.ts'
 import { voteVectors } from './vote.ts'
 
@@ -26,6 +27,7 @@ export function allVectors(): readonly VectorFile[] {
     canonicalVectors(),
     keyVectors(),
     envelopeVectors(),
+    sealedBoxVectors(),
     rendezvousVectors(),
     gumbelVectors(),
     voteVectors(),

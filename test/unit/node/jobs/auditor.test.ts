@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FabricError } from '../../../../core/errors.ts'
 import { openAs } from '../../../../core/identity/envelope.ts'
+import type { KeyPair } from '../../../../core/identity/keys.ts'
 import { type PeerId, parseDigest } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
 import {
@@ -29,6 +30,7 @@ import { FAKE_CHAT, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, OTHER_EDGE, OUTPUT, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore } from '../../../support/memory-store.ts'
 import { missing } from '../../../support/missing.ts'
+import { sealedBy } from '../../../support/sealed.ts'
 import { replicaInputs } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
 
@@ -86,11 +88,14 @@ async function benchOf({ run }: Drawn, peer: PeerId | undefined, disk = createMe
     ...{ random: systemRandom, state: () => state, rosters: staticRosters(genesisRoster(state.genesis)) },
     runner: runner ?? runnerOf(await fakeModel(FAKE_CHAT)),
   })
-  const from = (edge: PeerTransport) => (type: string, body: Uint8Array) =>
-    edge.request(key.peer, type, body, { deadlineMs: 3_000 })
+  const from = (edge: PeerTransport, edgeKey: KeyPair) => (type: string, body: Uint8Array) => {
+    const about = { swarmId: state.swarmId, kind: type, jobId: run.id, to: key.peer }
+    const message = type === 'audit/ask' ? sealedBy(edgeKey, about, body).message : body
+    return edge.request(key.peer, type, message, { deadlineMs: 3_000 })
+  }
   return {
-    ask: from(network.endpoint(EDGE.peer)),
-    askOfOther: from(network.endpoint(OTHER_EDGE.peer)),
+    ask: from(network.endpoint(EDGE.peer), EDGE),
+    askOfOther: from(network.endpoint(OTHER_EDGE.peer), OTHER_EDGE),
     disk,
   }
 }

@@ -24,6 +24,7 @@ import { EDGE, expectAccepted, type JobRun, OTHER_EDGE, secretOf } from '../../.
 import { manualClock } from '../../../support/manual-clock.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
 import { keyNamed } from '../../../support/people.ts'
+import { sealedBy } from '../../../support/sealed.ts'
 import { within } from '../../../support/within.ts'
 
 const SELF = keyNamed('v0').peer
@@ -45,6 +46,8 @@ function slowStore(inner: Store) {
   }
   return { store, commits, release }
 }
+
+const WITH_WORDS = new Set(['vote/findings', 'vote/settlement'])
 
 class Bench {
   readonly edge: PeerTransport
@@ -69,7 +72,10 @@ class Bench {
   }
 
   async ask(type: string, body: Uint8Array, from = this.edge): Promise<readonly Vote[]> {
-    const answer = await from.request(SELF, type, body, { deadlineMs: 1_500 })
+    const key = from === this.edge ? EDGE : OTHER_EDGE
+    const about = { swarmId: this.run.swarm.state.swarmId, kind: type, jobId: this.run.id, to: SELF }
+    const message = WITH_WORDS.has(type) ? sealedBy(key, about, body).message : body
+    const answer = await from.request(SELF, type, message, { deadlineMs: 1_500 })
     return expectAccepted(votesCodec.decode(answer)).votes.map((bytes) => {
       const { swarmId, validators } = this.run.swarm.state
       return expectAccepted(checkVote(swarmId, validators, expectAccepted(decodeVote(bytes))))

@@ -24,6 +24,7 @@ import { steer } from '../../../../node/jobs/frames.ts'
 import { staticRosters } from '../../../../node/jobs/job-roster.ts'
 import type { NodeModel } from '../../../../node/jobs/model.ts'
 import { readReplica, type TokenPart } from '../../../../node/jobs/reader.ts'
+import { hearing } from '../../../../node/jobs/sealed-stream.ts'
 import { renderedMessages } from '../../../../node/jobs/words.ts'
 import { WorkerRole } from '../../../../node/jobs/worker.ts'
 import { createMemoryNetwork } from '../../../../node/mesh/memory.ts'
@@ -41,6 +42,7 @@ import {
 import { FAKE_CHAT, FAKE_EMBEDDING, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, OTHER_EDGE, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../../../support/memory-store.ts'
+import { openedBy, sealedBy } from '../../../support/sealed.ts'
 import { replicaInputs, SEED_NONCE, sharedSeeds } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
 
@@ -108,10 +110,10 @@ async function offered({ edge, run, worker }: Bench, intent = run.job.intentEnve
   return expectAccepted(openAs(answerCodec, bytes, run.swarm.state.swarmId))
 }
 
-function orderOf(run: JobRun, parts: Partial<Execute> = {}): Uint8Array {
+function orderOf(run: JobRun, parts: Partial<Execute> = {}, edge = EDGE) {
   invariant(run.job.phase === 'executing', 'the job has its certificate')
   const { intentEnvelope: intent, assignment, certificate } = run.job
-  return executeCodec.encode({
+  const body = executeCodec.encode({
     intent,
     assignment,
     ...certificate,
@@ -122,6 +124,8 @@ function orderOf(run: JobRun, parts: Partial<Execute> = {}): Uint8Array {
     prefixText: '',
     ...parts,
   })
+  const { swarmId } = run.swarm.state
+  return sealedBy(edge, { swarmId, kind: 'job/execute', jobId: run.id, to: run.job.draw.ranked[0] ?? EDGE.peer }, body)
 }
 
 async function executed(
@@ -129,17 +133,12 @@ async function executed(
   parts: Partial<Execute> = {},
   onTokens: (count: number) => Uint8Array | undefined = () => undefined,
 ) {
-  const stream = await edge.openStream(worker.peer, 'job/execute', orderOf(run, parts), { deadlineMs: 3_000 })
+  const { message, answerSecret } = orderOf(run, parts)
+  const plain = await edge.openStream(worker.peer, 'job/execute', message, { deadlineMs: 3_000 })
+  const stream = hearing(plain, answerSecret)
   const { swarmId } = run.swarm.state
-  const start = {
-    swarmId,
-    jobId: run.id,
-    attempt: 0,
-    replica: 0,
-    worker: worker.peer,
-    receiver: EDGE.peer,
-    nonce: NONCE,
-  }
+  const place = { swarmId, jobId: run.id, attempt: 0, replica: 0 }
+  const start = { ...place, worker: worker.peer, receiver: EDGE.peer, nonce: NONCE }
   let count = 0
   const streams = run.job.intent.task !== 'embedding'
   const tokenCountMax = streams ? run.job.intent.maxTokens : 0
@@ -161,7 +160,10 @@ async function executed(
 async function revealed({ edge, run, worker }: Bench, commitments: readonly Uint8Array[], witnessed = commitments) {
   const witness = run.swarm.certificate(commitSetStatement(run.swarm.state, run.id, 0, witnessed))
   const body = revealRequestCodec.encode({ jobId: run.id, attempt: 0, replica: 0, commitments, ...witness })
-  return expectAccepted(revealCodec.decode(await edge.request(worker.peer, 'job/reveal', body, { deadlineMs: 1_000 })))
+  const answer = await edge.request(worker.peer, 'job/reveal', body, { deadlineMs: 1_000 })
+  const { swarmId } = run.swarm.state
+  const reveal = openedBy(EDGE, { swarmId, kind: 'job/reveal', from: worker.peer }, answer)
+  return expectAccepted(revealCodec.decode(reveal))
 }
 
 test(
@@ -194,8 +196,8 @@ test(
     assert.is(await codeOf(offered({ ...held, edge: held.other })), 'CF_MESH_REFUSED')
     assert.is((await offered(held)).value.answer, 'accept')
     const bench = await benchOf(assignedRun())
-    const call = [bench.worker.peer, 'job/execute', orderOf(bench.run), { deadlineMs: 2_500 }] as const
-    const stream = await bench.other.openStream(...call)
+    const { message } = orderOf(bench.run, {}, OTHER_EDGE)
+    const stream = await bench.other.openStream(bench.worker.peer, 'job/execute', message, { deadlineMs: 2_500 })
     assert.is(await codeOf(stream[Symbol.asyncIterator]().next()), 'CF_MESH_REFUSED')
     assert.is(bench.model.running + bench.disk.rows.size, 0, 'it has not worked')
     const { commitment } = await executed(bench)
@@ -304,9 +306,8 @@ test(
   'when the coordinator goes away in the middle, nothing is committed to and the slot is free again',
   within(4_000, async () => {
     const bench = await benchOf(assignedRun(), { faultOf: () => ({ stepMs: 5 }) })
-    const stream = await bench.edge.openStream(bench.worker.peer, 'job/execute', orderOf(bench.run), {
-      deadlineMs: 3_000,
-    })
+    const { message } = orderOf(bench.run)
+    const stream = await bench.edge.openStream(bench.worker.peer, 'job/execute', message, { deadlineMs: 3_000 })
     for await (const frame of stream) if (frame.length > 0) break
     stream.destroy()
     while (bench.model.running > 0) await systemClock.sleep(10)
