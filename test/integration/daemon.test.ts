@@ -4,12 +4,10 @@ import * as assert from 'uvu/assert'
 import { concatBytes, u32be } from '../../core/codec/bytes.ts'
 import { sealAs } from '../../core/identity/envelope.ts'
 import { parseSwarmId } from '../../core/ids.ts'
-import { workFrameCodec } from '../../core/job/proposal.ts'
 import { intentCodec, NO_SAMPLING } from '../../core/log/intent.ts'
 import type { GenerateRequest } from '../../models/backend.ts'
 import { textAt } from '../../node/commands/json.ts'
 import { pathsOf } from '../../node/paths.ts'
-import type { PeerTransport } from '../../node/runtime/ports.ts'
 import { systemRandom } from '../../node/runtime/system.ts'
 import { createKeyStore } from '../../node/stores/keystore.ts'
 import { answerIds } from '../support/fake-backend.ts'
@@ -39,46 +37,6 @@ test(
       assert.equal(verdicts, ['pass', 'pass', 'pass'])
       assert.equal(pay, ['base+bonus', 'base+bonus', 'base+bonus'])
       assert.is(facts.authority, 'certificate')
-      await assertBooks(url)
-    }),
-  ),
-)
-
-/** Workers that commit to what they computed and show the client something else. */
-function showingOtherWords(inner: PeerTransport): PeerTransport {
-  const relabel = (bytes: Uint8Array): Uint8Array => {
-    const decoded = workFrameCodec.decode(bytes)
-    const isText = decoded.action === 'accept' && decoded.value.kind === 'tokens' && decoded.value.text !== ''
-    return isText ? workFrameCodec.encode({ ...decoded.value, text: 'LIE' }) : bytes
-  }
-  return {
-    self: inner.self,
-    request: (peer, type, body, options) => inner.request(peer, type, body, options),
-    openStream: (peer, type, body, options) => inner.openStream(peer, type, body, options),
-    onMessage: (type, handler) => inner.onMessage(type, handler),
-    onStream: (type, handler) =>
-      inner.onStream(type, (from, body, stream, signal) => {
-        const lying = {
-          send: (bytes: Uint8Array) => stream.send(relabel(bytes)),
-          end: () => stream.end(),
-          destroy: () => stream.destroy(),
-          [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator](),
-        }
-        return handler(from, body, lying, signal)
-      }),
-    close: () => inner.close(),
-  }
-}
-
-test(
-  'a worker that shows the client other words than it commits to is not paid',
-  within(10_000, () =>
-    withFakeDaemon({ taps: { transport: showingOtherWords } }, async ({ url }) => {
-      for (const replicas of [1, 3]) {
-        const { job } = await settledJob(url, await submit(url, { replicas }))
-        assert.is(textAt(job, 'refund'), textAt(job, 'hold'))
-        assert.not.equal(textAt(job, 'outcome'), 'local')
-      }
       await assertBooks(url)
     }),
   ),

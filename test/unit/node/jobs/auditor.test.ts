@@ -30,7 +30,7 @@ import { FAKE_CHAT, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, OTHER_EDGE, OUTPUT, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore } from '../../../support/memory-store.ts'
 import { missing } from '../../../support/missing.ts'
-import { sealedBy } from '../../../support/sealed.ts'
+import { openedBy, sealedBy } from '../../../support/sealed.ts'
 import { replicaInputs } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
 
@@ -88,10 +88,12 @@ async function benchOf({ run }: Drawn, peer: PeerId | undefined, disk = createMe
     ...{ random: systemRandom, state: () => state, rosters: staticRosters(genesisRoster(state.genesis)) },
     runner: runner ?? runnerOf(await fakeModel(FAKE_CHAT)),
   })
-  const from = (edge: PeerTransport, edgeKey: KeyPair) => (type: string, body: Uint8Array) => {
+  const from = (edge: PeerTransport, edgeKey: KeyPair) => async (type: string, body: Uint8Array) => {
     const about = { swarmId: state.swarmId, kind: type, jobId: run.id, to: key.peer }
     const message = type === 'audit/ask' ? sealedBy(edgeKey, about, body).message : body
-    return edge.request(key.peer, type, message, { deadlineMs: 3_000 })
+    const answer = await edge.request(key.peer, type, message, { deadlineMs: 3_000 })
+    const isSealed = type === 'audit/show'
+    return isSealed ? openedBy(edgeKey, { swarmId: state.swarmId, kind: type, from: key.peer }, answer) : answer
   }
   return {
     ask: from(network.endpoint(EDGE.peer), EDGE),
