@@ -1,7 +1,7 @@
 /**
  * `npm run bench:verification [-- PART...] [--save] [--runs N] [--threads 1,2]`: calibrates the bundled model and a family of small
  * ones, tries the tables on honest outputs and on cheats, and measures what being checkable costs. PART is a model's name,
- * `divergence` or `cost`.
+ * `divergence`, `probes` or `cost`.
  *
  * With --save the signed tables, the pictures and bench/results/verification.json are written anew.
  */
@@ -9,7 +9,7 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { opener } from '../node/calibrate-host.ts'
 import { calibrate } from '../node/calibration/calibrate.ts'
-import { writePolicyFile } from '../node/calibration/policy-file.ts'
+import { readPolicyFile, writePolicyFile } from '../node/calibration/policy-file.ts'
 import { rocPlot } from '../node/calibration/roc.ts'
 import { summaryOf } from '../node/calibration/summary.ts'
 import { cheatRows, honestRows, thresholdRows } from '../node/calibration/text.ts'
@@ -21,11 +21,13 @@ import { createKeyStore } from '../node/stores/keystore.ts'
 import { costPart } from './verification/cost.ts'
 import { divergences } from './verification/divergence.ts'
 import { type Family, families } from './verification/models.ts'
+import { probeFigures } from './verification/probes.ts'
 import { savePart } from './verification/results.ts'
 
 /** Of those that a package has, one for each way to compute that gives logits of its own here; see docs/CALIBRATION.md. */
 const KERNELS = ['x64', 'sandybridge', 'haswell', 'skylakex']
-const OTHERS = ['divergence', 'cost']
+const OTHERS = ['divergence', 'probes', 'cost']
+const PROBE_OUTPUTS = { outputs: 360, cheatOutputs: 120 }
 const DRAWS = 100_000
 const MEMORY_BYTES_MAX = 2 ** 32
 const PROGRESS_MS = 15_000
@@ -48,6 +50,7 @@ async function main(): Promise<void> {
     if (family !== undefined) await calibrateFamily(family)
     else if (name === 'cost') await measureCost()
     else if (name === 'divergence') await measureDivergence(all)
+    else if (name === 'probes') await measureProbes(all)
     else throw new Error(`unknown part ${name}: one of ${[...all.map((one) => one.name), ...OTHERS].join(', ')}`)
   }
 }
@@ -91,6 +94,18 @@ async function measureDivergence(all: readonly Family[]): Promise<void> {
   for (const { name, model, cheats, seed } of all) part[name] = await divergences(open, model, cheats, seed)
   console.log(`\n## divergence\n\n${JSON.stringify(part, null, 1)}`)
   if (values.save) savePart('divergence', part)
+}
+
+async function measureProbes(all: readonly Family[]): Promise<void> {
+  const open = opener({ memoryMax: MEMORY_BYTES_MAX })
+  const variants = await variantsOf({ kernels: KERNELS, threads: [1], isQuick: false })
+  const part: Record<string, object> = {}
+  for (const { name, model, cheats, seed, policy } of all) {
+    const { table } = await readPolicyFile(policy)
+    part[name] = await probeFigures(open, model, cheats, { ...PROBE_OUTPUTS, seed, variants, table })
+  }
+  console.log(`\n## probes\n\n${JSON.stringify(part, null, 1)}`)
+  if (values.save) savePart('probes', part)
 }
 
 function progress(): (stage: string, done: number, total: number) => void {

@@ -76,6 +76,13 @@ function reportBytes(): number {
   )
   const place = { jobId: filled(4), attempt: 0, replica: 0, worker: WORKER.peer, commitmentHash: filled(5) }
   const facts = { policyId: filled(6), engineId: ENGINE, probes, verdict: 'suspect', replayMs: 1_000 } as const
-  const value = { ...place, ...facts, ...statisticsOf(positions, ids), textDigest: filled(8) }
+  const value = {
+    ...place,
+    ...facts,
+    ...statisticsOf(positions, ids),
+    textDigest: filled(8),
+    salt: new Uint8Array(32),
+    others: [filled(9), filled(10)],
+  }
   return sealAs(auditCodec, value, swarm(), RECEIVER).length
 }

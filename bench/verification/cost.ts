@@ -3,6 +3,7 @@
  * at the default policy.
  */
 import { DEFAULT_POLICY } from '../../core/log/genesis.ts'
+import { PANEL_PERMILLE, REPORTS_MAX } from '../../core/verification/auditing.ts'
 import type { SamplingSpec } from '../../models/backend.ts'
 import { CFAB_TINY } from '../../models/catalogue.ts'
 import { HOST_DEFAULTS, HostBackend } from '../../node/hosts/host-backend.ts'
@@ -28,8 +29,6 @@ const PLAIN: SamplingSpec = {
   ...{ kind: 'llama', temperature: 0.7, topK: 40, topP: 1, minP: 0 },
   ...{ frequencyPenalty: 0, presencePenalty: 0, seed: 1 },
 }
-/** Of drawn outputs, that a second auditor looks at whatever the first one says: docs/PROTOCOL.md#audits. */
-const CO_AUDIT_SHARE = 0.2
 const REPLICAS = 3
 const WANTED_SLOWDOWN = 0.01
 
@@ -161,7 +160,7 @@ function spread(values: readonly number[]) {
 /** Work of auditors over work of workers: share drawn x audits of a drawn output x cost of one. Honest outputs, which pass. */
 function overheadOf(ratio: number): object {
   const drawn = DEFAULT_POLICY.auditPermille / 1_000
-  const auditsOfDrawn = 1 + CO_AUDIT_SHARE
+  const auditsOfDrawn = 1 + (PANEL_PERMILLE / 1_000) * (REPORTS_MAX - 1)
   const classDrawn = 1 - (1 - drawn) ** REPLICAS
   return {
     ...{ drawn, auditsOfDrawn, auditOverGeneration: ratio },

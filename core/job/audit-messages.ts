@@ -1,6 +1,6 @@
 /** What an edge asks of an auditor, and what an auditor checks before it spends a forward pass on it. */
 import { idsFromBytes } from '../codec/bytes.ts'
-import { type BodyOf, bytes, bytesMax, defineBody, digest, list, u8, u16, u32 } from '../codec/schema.ts'
+import { type BodyOf, bytesMax, defineBody, digest, list, u8, u16, u32 } from '../codec/schema.ts'
 import { openAs } from '../identity/envelope.ts'
 import type { Digest, JobId, PeerId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
@@ -10,7 +10,7 @@ import { intentOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
 import { accept, ignore, reject, type Validation } from '../validation.ts'
-import { auditBeacon, auditorsFor } from '../verification/auditing.ts'
+import { auditBeacon, auditorsFor, REPORTS_MAX } from '../verification/auditing.ts'
 import {
   type Commitment,
   commitmentCodec,
@@ -46,11 +46,18 @@ export const auditAskCodec = defineBody(
 )
 export type AuditAsk = BodyOf<typeof auditAskCodec>
 
-/** Edge to an auditor that has committed. The answer is `audit-shown`. */
-export const auditShowCodec = defineBody('audit-show', { jobId: digest(), attempt: u32(), replica: u8() }, 128)
-
-/** The report behind an `audit-commit`, and what kept it from being guessed. */
-export const auditShownCodec = defineBody('audit-shown', { report: bytesMax(2_048), salt: bytes(32) }, 2_304)
+/** Edge to an auditor that is at work, or that has committed. To `audit/show` the answer is the envelope `audit`. */
+export const auditShowCodec = defineBody(
+  'audit-show',
+  {
+    jobId: digest(),
+    attempt: u32(),
+    replica: u8(),
+    /** What the others of its round are bound to: it goes into the report. Empty where nothing is to be shown yet. */
+    others: list(digest(), REPORTS_MAX - 1),
+  },
+  256,
+)
 
 /** An output to be audited, with everything that says what it should have been. */
 export type AuditOrder = {

@@ -18,7 +18,7 @@ import { type Intent, intentCodec, intentFault, jobIdOf } from './intent.ts'
 import { policyIdFor } from './policies.ts'
 import { type Refused, refuse, refuseInvalid } from './refusal.ts'
 import { intentOf } from './settling.ts'
-import { auditPermilleOf, count, standingOf, watch } from './standing.ts'
+import { auditPermilleOf, count, standingOf, watch, weighAuditors } from './standing.ts'
 import { type LoggedJob, type LogState, nonceKey, platformOf } from './state.ts'
 
 /** An intent becomes a job here: the nonce is taken, the price at full length is held. */
@@ -172,6 +172,7 @@ export function countFinding(state: LogState, finding: Finding): void {
   if (verdict === 'pass') count(state, worker, 'passed')
   else if (verdict === 'fail') count(state, worker, LOST_REASONS.includes(reason) ? 'lost' : 'failed')
   watch(state, finding)
+  weighAuditors(state, finding)
 }
 
 /** Structure faults of a worker that went away instead of answering wrongly. */

@@ -5,7 +5,7 @@ import { blockOf } from '../roster/block.ts'
 import type { PeerRecord } from '../roster/record.ts'
 import { type Member, ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { epochStart } from './epochs.ts'
-import { rosterWeightOf, standingOf } from './standing.ts'
+import { isRosterBarred, rosterWeightOf, standingOf } from './standing.ts'
 import type { LogState } from './state.ts'
 
 /** A peer as one node sees it; what a node sees is never part of a roster, it only decides who is proposed. */
@@ -35,7 +35,8 @@ export function memberOf(state: LogState, peer: PeerId, record: PeerRecord): Mem
   const validator = state.validators.keys.includes(peer) ? ROLE.validator : 0
   const roles = (record.roles & (ROLE.worker | ROLE.edge)) | validator
   if (weight === 0 || roles === 0) return undefined
-  return { peer, weight, roles, owner: standing.owner, block: blockOf(record.addresses[0], peer) }
+  const barred = isRosterBarred(standing, state.epoch) ? ROLE.barred : 0
+  return { peer, weight, roles: roles | barred, owner: standing.owner, block: blockOf(record.addresses[0], peer) }
 }
 
 /** The members that a node would propose: everybody admitted whom it does not know to be gone; of too many, the best trusted. */

@@ -135,11 +135,12 @@ const standingBody = defineBody(
     lost: u32(),
     forfeits: u32(),
     equivocated: flag(),
-    settled: record({ epoch: u64(), weight: u8() }),
+    settled: record({ epoch: u64(), weight: u8(), barred: flag() }),
     good: u32(),
     bad: u32(),
     watch: u8(),
     evidenceMicro: u32(),
+    outvoted: u32(),
   },
   256,
 )

@@ -13,7 +13,7 @@ import { CHOSEN_NONE, type SettlementLeg } from '../ledger/settlement.ts'
 import type { TransferDraft } from '../ledger/transfer.ts'
 import { LIMITS } from '../limits.ts'
 import type { DisputeOutcome } from '../verification/dispute.ts'
-import type { Finding } from '../verification/finding.ts'
+import { type Finding, METHOD } from '../verification/finding.ts'
 import { abstainersOf, certificateFault, statementOf } from './authority.ts'
 import { type Correction, type CorrectionEntry, correctionCodec } from './bodies-certified.ts'
 import { accountOf, changeHeld } from './disputing.ts'
@@ -21,7 +21,7 @@ import { book, type Effects } from './effects.ts'
 import type { Entry } from './entry.ts'
 import { type Refused, refuse } from './refusal.ts'
 import { intentOf, settlementOf } from './settling.ts'
-import { acquit, condemn } from './standing.ts'
+import { acquit, condemn, markAuditor } from './standing.ts'
 import { type LoggedDispute, type LoggedJob, type LogState, platformOf } from './state.ts'
 
 /** In prices of the replica without bonus: an output in ten is audited, so that cheating loses what it could gain in the other nine. */
@@ -90,9 +90,17 @@ export function applyRuling(
   if (booked.status === 'refused') return booked
   const disputes = job.disputes.map((one) => (one === dispute ? { ...one, outcome } : one))
   state.jobs.set(job.id, { ...job, disputes, correctionCount: ruling.number + 1 })
-  if (outcome === 'upheld' && dispute.claim === 'reject') condemn(state, finding.worker)
-  if (outcome === 'upheld' && dispute.claim === 'accept') acquit(state, finding.worker, finding.verdict === 'fail')
+  if (outcome !== 'upheld') return booked
+  if (dispute.claim === 'reject') condemn(state, finding.worker)
+  else acquit(state, finding.worker, finding.verdict === 'fail')
+  for (const auditor of auditorsOf(job, finding)) markAuditor(state, auditor)
   return booked
+}
+
+/** Whose reports made the verdict that referees have overturned; of a class of equal outputs its first replica's finding names them. */
+function auditorsOf({ findings }: LoggedJob, { auditsHash, methods }: Finding): readonly PeerId[] {
+  if ((methods & METHOD.prefill) === 0) return []
+  return findings.flatMap((one) => (one.auditsHash === auditsHash ? one.auditors : []))
 }
 
 /** The body says what follows from its outcome and nothing else: one outcome has one body. */

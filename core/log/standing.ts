@@ -23,8 +23,8 @@ export type Standing = {
   readonly forfeits: number
   /** It signed two digests for one subject. */
   readonly equivocated: boolean
-  /** Its weight when the epoch of its last change began. */
-  readonly settled: { readonly epoch: bigint; readonly weight: number }
+  /** Its weight when the epoch of its last change began, and whether it audited nothing then. */
+  readonly settled: { readonly epoch: bigint; readonly weight: number; readonly barred: boolean }
   /** Findings that passed and that failed, in 1024ths, the older the less: a fiftieth is forgotten with each that comes. */
   readonly good: number
   readonly bad: number
@@ -32,6 +32,8 @@ export type Standing = {
   readonly watch: number
   /** What its audited outputs say against it together (cusum.ts), millionths of a nat. */
   readonly evidenceMicro: number
+  /** Reports of its own that two others contradicted, in 1024ths: a fiftieth is forgotten with each that others bear out. */
+  readonly outvoted: number
 }
 
 export const JOINED_WEIGHT = 8
@@ -39,7 +41,7 @@ export const JOINED_WEIGHT = 8
 const PRIOR_PASSED = 8
 const COUNT_MAX = 0xffff_ffff
 /** What a fault costs, in passed findings: an answer that is wrong weighs more than one that never came. */
-const FAULT = { failed: 8, lost: 2, forfeits: 8 } as const
+const FAULT = { failed: 8, lost: 2, forfeits: 8, outvoted: 8 } as const
 const WEIGHT_PER_DOUBLING = 4
 
 /** Findings of a new peer whose outputs are all audited: an identity that was slashed and comes back as another begins again. */
@@ -49,6 +51,13 @@ const WATCH_DOUBT = 20
 /** Faults that an upheld dispute counts as. */
 const CONDEMNED_FAULTS = 4
 const ONE = 1_024
+/**
+ * So often outvoted, and a peer audits nothing and weighs a part of what it would.
+ *
+ * Why three within a short time and not one: two that lie together outvote an honest third, and engines that nobody calibrated differ.
+ */
+const BARRED = 2.5 * ONE
+const BARRED_SHARE = 4
 /** Of ONE: 0.98. */
 const KEPT = 1_003
 /** One-sided 5 % of a normal distribution. */
@@ -67,13 +76,21 @@ const PERMILLE = 1_000
  *
  * @returns  1 to LIMITS.rendezvousWeightMax; 0 for a peer that equivocated, which is not eligible
  */
-export function weightOf({ base, passed, failed, lost, forfeits, equivocated }: Standing): number {
+export function weightOf(standing: Standing): number {
+  const { base, passed, failed, lost, forfeits, equivocated, outvoted } = standing
   if (equivocated) return 0
   const doublings = 32 - Math.clz32(passed)
   const earned = Math.min(LIMITS.rendezvousWeightMax, base + WEIGHT_PER_DOUBLING * doublings)
-  const faults = FAULT.failed * failed + FAULT.lost * lost + FAULT.forfeits * forfeits
+  const marks = Math.floor((FAULT.outvoted * outvoted) / ONE)
+  const faults = FAULT.failed * failed + FAULT.lost * lost + FAULT.forfeits * forfeits + marks
   const known = passed + PRIOR_PASSED
-  return Math.max(1, Math.floor((earned * known) / (known + faults)))
+  const share = isBarred(standing) ? BARRED_SHARE : 1
+  return Math.max(1, Math.floor((earned * known) / (known + faults) / share))
+}
+
+/** Whether others have contradicted so many of its reports that nobody should ask it for one. */
+export function isBarred({ outvoted }: Pick<Standing, 'outvoted'>): boolean {
+  return outvoted >= BARRED
 }
 
 /**
@@ -106,6 +123,11 @@ export function rosterWeightOf(standing: Standing, epoch: bigint): number {
   return standing.settled.epoch === epoch ? standing.settled.weight : weightOf(standing)
 }
 
+/** Whether it audits nothing under the roster after this epoch: as it was when the epoch began, as its weight is. */
+export function isRosterBarred(standing: Standing, epoch: bigint): boolean {
+  return standing.settled.epoch === epoch ? standing.settled.barred : isBarred(standing)
+}
+
 /** @returns undefined for a peer that neither the genesis nor the log has let in */
 export function standingOf(state: LogState, peer: PeerId): Standing | undefined {
   return state.peers.get(peer) ?? genesisStanding(state, peer)
@@ -127,9 +149,9 @@ export function ownerNamed(user: UserId): Digest {
 
 /** A standing that nothing has happened to yet. */
 export function freshStanding(parts: Pick<Standing, 'owner' | 'user' | 'joinedEpoch' | 'base'>): Standing {
-  const settled = { epoch: parts.joinedEpoch, weight: parts.base }
+  const settled = { epoch: parts.joinedEpoch, weight: parts.base, barred: false }
   const counts = { passed: 0, failed: 0, lost: 0, forfeits: 0, good: 0, bad: 0, watch: WATCH_NEW, evidenceMicro: 0 }
-  return { ...parts, ...counts, equivocated: false, settled }
+  return { ...parts, ...counts, outvoted: 0, equivocated: false, settled }
 }
 
 /** Members and validators of the genesis: known before the first entry, so that a receipt can be checked without the log. */
@@ -153,18 +175,43 @@ export function count(state: LogState, peer: PeerId, tally: Tally): void {
  * Why the sum does no more: honest hardware that calibration never saw may reach it too.
  */
 export function watch(state: LogState, { worker, verdict, methods, evidenceMicro }: Finding): void {
-  change(state, worker, ({ good, bad, watch: left, evidenceMicro: sumMicro }) => {
+  change(state, worker, ({ good, bad, watch: left, evidenceMicro: sumMicro, outvoted }) => {
     const sum = addEvidence({ sumMicro, alarms: 0 }, evidenceMicro)
     const isDoubt = (methods & METHOD.prefill) !== 0 && (verdict === 'fail' || verdict === 'suspect')
     const doubted = isDoubt || sum.alarms > 0
-    const kept = (counted: number): number => Math.floor((counted * KEPT) / ONE)
     return {
       good: kept(good) + (verdict === 'pass' ? ONE : 0),
       bad: kept(bad) + (verdict === 'fail' ? ONE : 0),
       watch: Math.max(left - 1, doubted ? WATCH_DOUBT : 0, 0),
       evidenceMicro: sum.sumMicro,
+      // Nobody asks a barred one for reports: what it computes is how it comes back.
+      outvoted: isBarred({ outvoted }) && verdict === 'pass' ? kept(outvoted) : outvoted,
     }
   })
+}
+
+/** What is left of a count when one more comes. */
+function kept(counted: number): number {
+  return Math.floor((counted * KEPT) / ONE)
+}
+
+/**
+ * Notes whose reports others bore out and whose they contradicted.
+ *
+ * Why the outvoted is watched: it may have lied for a worker, or for itself next.
+ */
+export function weighAuditors(state: LogState, { auditors, outvoted }: Pick<Finding, 'auditors' | 'outvoted'>): void {
+  if (auditors.length > 1)
+    for (const auditor of auditors) change(state, auditor, ({ outvoted: marks }) => ({ outvoted: kept(marks) }))
+  for (const auditor of outvoted) markAuditor(state, auditor)
+}
+
+/** Two other auditors, or referees, found what contradicts its report. */
+export function markAuditor(state: LogState, auditor: PeerId): void {
+  change(state, auditor, ({ outvoted, watch: left }) => ({
+    outvoted: kept(outvoted) + ONE,
+    watch: Math.max(left, WATCH_DOUBT),
+  }))
 }
 
 /** Referees have found wrong what a peer handed in: as bad as several faults, and all that it does next is audited. */
@@ -193,6 +240,9 @@ function change(state: LogState, peer: PeerId, parts: (standing: Standing) => Pa
   const standing = standingOf(state, peer)
   if (standing === undefined) return
   const { epoch } = state
-  const settled = standing.settled.epoch === epoch ? standing.settled : { epoch, weight: weightOf(standing) }
+  const settled =
+    standing.settled.epoch === epoch
+      ? standing.settled
+      : { epoch, weight: weightOf(standing), barred: isBarred(standing) }
   state.peers.set(peer, { ...standing, ...parts(standing), settled })
 }

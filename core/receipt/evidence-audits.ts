@@ -6,10 +6,11 @@ import { statementOf } from '../log/authority.ts'
 import { genesisRoster } from '../log/genesis.ts'
 import { checkCertificate } from '../quorum/certificate.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
-import { type AuditReport, auditCodec, probesAgree } from '../verification/audit.ts'
-import { auditBeacon, auditorsFor, auditsHash, classVerdict, commitSetDigest } from '../verification/auditing.ts'
+import { type AuditReport, auditCodec, auditCommit, probesAgree } from '../verification/audit.ts'
+import { auditBeacon, auditorsFor, auditsHash, commitSetDigest, isPanel } from '../verification/auditing.ts'
 import { commitmentHash, textDigest } from '../verification/commitment.ts'
 import type { Verdict } from '../verification/finding.ts'
+import { panelOf, type Said } from '../verification/panel.ts'
 import { type PolicyTable, policyIdOf, policyTableCodec, verdictOf } from '../verification/policy-table.ts'
 import { isReportOf } from '../verification/report.ts'
 import { type Case, type EvidenceCheck, failed, NO_DIGEST, passed, unchecked } from './evidence-case.ts'
@@ -39,7 +40,7 @@ export function checkAudits(found: Case, trust: ReceiptTrust): readonly Evidence
     auditorsCheck(found, reports, trust),
     policyCheck(found, reports),
     verdictCheck(found, reports),
-    probesCheck(reports),
+    probesCheck(found, reports),
   ]
 }
 
@@ -123,14 +124,21 @@ function verdictCheck(found: Case, reports: readonly Signed[]): EvidenceCheck {
   const { file, finding } = found
   const table = policyTableCodec.decode(file.policy)
   if (table.action !== 'accept') return unchecked(name, 'without a table reports judge nobody')
-  const counted = reports.map(({ report }) => countedVerdict(found, report, table.value))
-  const said = classVerdict(counted)
+  const counted = saidBy(found, reports, table.value)
+  const { verdict: said } = panelOf(counted, isPanel(beaconOf(found), file.first))
   const claimed = finding.reason === 'audit_failed' ? 'fail' : finding.reason === 'audit_suspect' ? 'suspect' : 'pass'
   const isSame = said === claimed || (claimed === 'pass' && said === 'none')
   // What fails by itself fails whatever auditors say.
   const failsByItself = !['none', 'audit_failed', 'audit_suspect'].includes(finding.reason)
   if (!isSame && !failsByItself) return failed(name, `the reports say ${said}, the finding ${claimed}`)
-  return passed(name, `${counted.join(', ')}: together ${said}`)
+  return passed(name, `${counted.map(({ verdict }) => verdict).join(', ')}: together ${said}`)
+}
+
+function saidBy(found: Case, reports: readonly Signed[], table: PolicyTable): readonly Said[] {
+  return reports.map(({ report }) => ({
+    ...{ verdict: countedVerdict(found, report, table), probes: report.probes, others: report.others },
+    commit: auditCommit(found.facts.swarmId, report),
+  }))
 }
 
 const SEVERITY: readonly Verdict[] = ['pass', 'suspect', 'fail']
@@ -149,12 +157,21 @@ function countedVerdict(found: Case, report: AuditReport, table: PolicyTable): V
   return SEVERITY[Math.max(SEVERITY.indexOf(shown), SEVERITY.indexOf(report.verdict))] ?? 'abstain'
 }
 
-function probesCheck(reports: readonly Signed[]): EvidenceCheck {
+/** One that two others contradict is no fault of what they found; where no two agree there is nothing to go by. */
+function probesCheck(found: Case, reports: readonly Signed[]): EvidenceCheck {
   const name = 'probes'
   const shown = reports.filter(({ report }) => report.verdict !== 'abstain')
   if (shown.length < 2) return unchecked(name, 'fewer than two reports to compare')
-  const apart = shown.filter(({ report }) => shown.some((other) => !probesAgree(report.probes, other.report.probes)))
-  return apart.length === 0
-    ? passed(name, `${shown.length} auditors show the same logits`)
-    : failed(name, `${apart.length} of ${shown.length} auditors contradict another: one of them did not run the model`)
+  const apart = shown.filter(
+    ({ report }) =>
+      shown.filter((other) => !probesAgree(report.probes, other.report.probes)).length >= shown.length / 2,
+  )
+  const outvoted = found.facts.findings[found.file.first]?.outvoted ?? []
+  if (apart.length === 0) return passed(name, `${shown.length} auditors show the same logits`)
+  if (apart.every(({ signer }) => outvoted.includes(signer)))
+    return passed(name, `${shown.length - apart.length} auditors show the same logits, ${apart.length} is outvoted`)
+  return failed(
+    name,
+    `${apart.length} of ${shown.length} auditors contradict another: one of them did not run the model`,
+  )
 }

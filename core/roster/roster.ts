@@ -12,9 +12,9 @@ import { LIMITS } from '../limits.ts'
 import { accept, reject, type Validation } from '../validation.ts'
 import { merklePath, merkleRoot, topFromPath } from './merkle.ts'
 
-/** Bits of `roles`. */
-export const ROLE = { worker: 1, validator: 2, edge: 4 } as const
-const ROLES_ALL = ROLE.worker | ROLE.validator | ROLE.edge
+/** Bits of `roles`. `barred` takes one away: whose reports others contradicted too often audits nothing. */
+export const ROLE = { worker: 1, validator: 2, edge: 4, barred: 8 } as const
+const ROLES_ALL = ROLE.worker | ROLE.validator | ROLE.edge | ROLE.barred
 
 export type Member = {
   readonly peer: PeerId
@@ -47,7 +47,8 @@ export function isMemberList(members: readonly Member[]): boolean {
 }
 
 function isMember({ weight, roles, block }: Member): boolean {
-  return inRange(weight, 1, LIMITS.rendezvousWeightMax) && inRange(roles, 1, ROLES_ALL) && inRange(block, 0, 0xffffffff)
+  const isSomething = inRange(roles, 1, ROLES_ALL) && roles !== ROLE.barred
+  return inRange(weight, 1, LIMITS.rendezvousWeightMax) && isSomething && inRange(block, 0, 0xffffffff)
 }
 
 function inRange(value: number, min: number, max: number): boolean {

@@ -6,8 +6,22 @@
  */
 import { domainHash, sha256 } from '#core/hash'
 import { u16be, u32be } from '../codec/bytes.ts'
-import { type BodyOf, code, defineBody, digest, list, peer, record, text, u8, u16, u32 } from '../codec/schema.ts'
+import {
+  type BodyOf,
+  bytes,
+  code,
+  defineBody,
+  digest,
+  list,
+  peer,
+  record,
+  text,
+  u8,
+  u16,
+  u32,
+} from '../codec/schema.ts'
 import { type Digest, digestBytes, digestOf, type SwarmId } from '../ids.ts'
+import { REPORTS_MAX } from './auditing.ts'
 import { VERDICTS } from './finding.ts'
 import { OUTSIDE_MARGIN_NATS } from './margin.ts'
 
@@ -23,6 +37,7 @@ export type AuditedPosition = {
 
 export const WORST_MAX = 16
 const PROBES_MAX = 16
+const SALT_BYTES = 32
 const MICRO = 1_000_000
 /** Margins and gaps travel in 256ths of a nat. */
 const STEPS_PER_NAT = 256
@@ -66,6 +81,10 @@ export const auditCodec = defineBody(
     replayMs: u32(),
     /** Of the text that the auditor's tokenizer makes of the ids: whoever shows another text with them has lied to the client. */
     textDigest: digest(),
+    /** Nobody else knows it before the report is shown: few verdicts are possible, and all could be tried. */
+    salt: bytes(SALT_BYTES),
+    /** Commits of other auditors that this one was given before it showed its report: none of them can have copied it. */
+    others: list(digest(), REPORTS_MAX - 1),
   },
   1_536,
 )
@@ -80,9 +99,10 @@ export const auditCommitCodec = defineBody(
   128,
 )
 
-/** @param salt  32 bytes that nobody else knows: few verdicts are possible, and all could be tried */
-export function auditCommit(swarmId: SwarmId, reportBody: Uint8Array, salt: Uint8Array): Digest {
-  return digestOf(domainHash('audit-commitment', digestBytes(auditCodec.digest(swarmId, reportBody)), salt))
+/** Names a report as it is before its auditor knows of others. */
+export function auditCommit(swarmId: SwarmId, report: AuditReport): Digest {
+  const body = auditCodec.encode({ ...report, others: [] })
+  return digestOf(domainHash('audit-commitment', digestBytes(auditCodec.digest(swarmId, body))))
 }
 
 export type AuditStatistics = Pick<
@@ -189,20 +209,35 @@ export function probesOf(
   })
 }
 
-/** Two honest machines differ by no more than this in the middle one of their gaps. */
+/**
+ * Two honest machines differ by no more than this in the middle one of their gaps; of few gaps the middle one may be an extreme.
+ *
+ * @see docs/VERIFICATION.md#auditors  where the counts are
+ */
 const PROBE_TOLERANCE_STEPS = STEPS_PER_NAT / 4
+const FEW_PROBES = 4
+const FEW_TOLERANCE_STEPS = STEPS_PER_NAT / 2
 
 /**
- * Whether two auditors looked at the same logits: the median difference of their gaps, best to second, over the positions that both
- * show. Whoever did not run the model has to guess them.
+ * How far apart two auditors' probes are: the median difference of their gaps, best to second. Where they name another best token, it is
+ * what both gaps add up to: that much at least has moved between the two tokens.
+ *
+ * @returns  256ths of a nat; undefined when they show other positions, or none
  */
-export function probesAgree(one: readonly Probe[], other: readonly Probe[]): boolean {
-  const gaps = new Map(other.map(({ position, gap256 }) => [position, gap256]))
-  const differences = one.flatMap(({ position, gap256 }) => {
-    const there = gaps.get(position)
-    return there === undefined ? [] : [Math.abs(gap256 - there)]
+export function probeDistance(one: readonly Probe[], other: readonly Probe[]): number | undefined {
+  const there = new Map(other.map((probe) => [probe.position, probe]))
+  const differences = one.flatMap(({ position, topId, gap256 }) => {
+    const probe = there.get(position)
+    if (probe === undefined) return []
+    return [topId === probe.topId ? Math.abs(gap256 - probe.gap256) : gap256 + probe.gap256]
   })
-  if (differences.length < Math.min(one.length, other.length)) return false
-  const middle = differences.sort((a, b) => a - b)[differences.length >> 1]
-  return middle === undefined ? one.length === other.length : middle <= PROBE_TOLERANCE_STEPS
+  if (differences.length < Math.max(one.length, other.length)) return undefined
+  return differences.sort((a, b) => a - b)[differences.length >> 1]
+}
+
+/** Whether two auditors looked at the same logits. Whoever did not run the model has to guess them. */
+export function probesAgree(one: readonly Probe[], other: readonly Probe[]): boolean {
+  const distance = probeDistance(one, other)
+  const tolerance = one.length > FEW_PROBES ? PROBE_TOLERANCE_STEPS : FEW_TOLERANCE_STEPS
+  return distance !== undefined && distance <= tolerance
 }

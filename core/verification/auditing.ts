@@ -14,14 +14,17 @@ import { type Digest, digestBytes, digestOf, type PeerId } from '../ids.ts'
 import type { CompactCertificate } from '../quorum/certificate.ts'
 import { ROLE, type RosterSnapshot } from '../roster/roster.ts'
 import { rank, rendezvousKey } from '../selection/rendezvous.ts'
-import type { Verdict } from './finding.ts'
 
-/** One first, two more when it has doubts. */
+/** One, two more when it has doubts; where the lot says so three at once. */
 export const REPORTS_MAX = 3
 /** As many may be silent or lack the model. */
 export const AUDITOR_SPARES = 3
-/** Of outputs that the first auditor finds sound, so many are shown to a second: two auditors are checked against each other. */
-export const CO_AUDIT_PERMILLE = 200
+/**
+ * Of audited outputs so many have a panel: three auditors that are bound to their reports before any of them is shown.
+ *
+ * Why not two of twice as many, which cost the same: two that differ do not say which of them looked.
+ */
+export const PANEL_PERMILLE = 100
 const PERMILLE = 1_000
 
 /** Names which replicas committed to what. @param hashes  commitment hashes in order of replica, 32 zero bytes for none */
@@ -45,9 +48,9 @@ export function isDrawn(beacon: Digest, replica: number, permille: number): bool
   return lot('audit-draw', beacon, replica) < permille
 }
 
-/** Whether a second auditor looks although the first found nothing. @param first  the class's lowest replica */
-export function isCoAudited(beacon: Digest, first: number): boolean {
-  return lot('co-audit-draw', beacon, first) < CO_AUDIT_PERMILLE
+/** Whether three auditors look at once, whatever the first would find. @param first  the class's lowest replica */
+export function isPanel(beacon: Digest, first: number): boolean {
+  return lot('panel-draw', beacon, first) < PANEL_PERMILLE
 }
 
 function lot(domain: string, beacon: Digest, replica: number): number {
@@ -92,7 +95,8 @@ export function auditedClasses(
 }
 
 /**
- * Ranks who may audit a class of outputs: members that work or validate, one of an owner, nobody of the owners that have a part in the job.
+ * Ranks who may audit a class of outputs: members that work or validate, one of an owner, nobody of the owners that have a part in the job,
+ * and nobody whose reports others have contradicted too often.
  *
  * @param involved  the job's workers and its edge
  * @param first     the class's lowest replica
@@ -111,38 +115,15 @@ export function auditorsFor(
   const auditors: PeerId[] = []
   for (const { peer, owner, roles } of ranked) {
     if (auditors.length === REPORTS_MAX + AUDITOR_SPARES) break
-    if ((roles & (ROLE.worker | ROLE.validator)) === 0 || owners.has(owner) || involved.includes(peer)) continue
+    if (!mayAudit(roles) || owners.has(owner) || involved.includes(peer)) continue
     owners.add(owner)
     auditors.push(peer)
   }
   return auditors
 }
 
-type Counted = { readonly passes: number; readonly suspects: number; readonly fails: number }
-
-function countOf(verdicts: readonly Verdict[]): Counted {
-  const number = (wanted: Verdict): number => verdicts.filter((verdict) => verdict === wanted).length
-  return { passes: number('pass'), suspects: number('suspect'), fails: number('fail') }
-}
-
-/** How many more reports that are no abstentions are wanted, by those that are there. */
-export function reportsMissing(verdicts: readonly Verdict[], isCoAudit: boolean): number {
-  const { passes, suspects, fails } = countOf(verdicts)
-  const wanted = suspects + fails > 0 ? REPORTS_MAX : isCoAudit ? 2 : 1
-  return Math.max(0, wanted - passes - suspects - fails)
-}
-
-/**
- * What the reports about one class say together: two doubts make a verdict, one is outvoted by two that have none.
- *
- * @returns `none` without a report that says something
- */
-export function classVerdict(verdicts: readonly Verdict[]): 'none' | 'pass' | 'suspect' | 'fail' {
-  const { passes, suspects, fails } = countOf(verdicts)
-  const doubts = suspects + fails
-  if (doubts === 0) return passes === 0 ? 'none' : 'pass'
-  if (doubts === 1) return passes >= 2 ? 'pass' : 'suspect'
-  return fails > 0 ? 'fail' : 'suspect'
+function mayAudit(roles: number): boolean {
+  return (roles & (ROLE.worker | ROLE.validator)) !== 0 && (roles & ROLE.barred) === 0
 }
 
 /** Binds the reports about a replica into its finding. @param envelopes  as they were signed, in the order of the auditors' ranks */

@@ -7,8 +7,9 @@
  *
  * @see docs/PROTOCOL.md#commitments-reveals-and-findings
  */
-import { type BodyOf, code, defineBody, digest, i32, peer, text, u8, u32 } from '../codec/schema.ts'
-import { type Digest, digestOf, type SwarmId } from '../ids.ts'
+import { type BodyOf, code, defineBody, digest, i32, list, peer, text, u8, u32 } from '../codec/schema.ts'
+import { type Digest, digestOf, type PeerId, type SwarmId } from '../ids.ts'
+import { REPORTS_MAX } from './auditing.ts'
 import { commitmentHash } from './commitment.ts'
 import { checkStructure, type Expectation, type OutputRule, type ReplicaClaim, type Structure } from './structure.ts'
 import { agreements } from './vectors.ts'
@@ -42,6 +43,9 @@ export const findingCodec = defineBody(
     auditsHash: digest(),
     /** Of the first report, millionths of a nat: what the output says about its worker beside all others of it; 0 without any. */
     evidenceMicro: i32(),
+    /** Whose reports made the verdict, and whose two of them contradict: of the first replica of a class, empty for the others. */
+    auditors: list(peer(), REPORTS_MAX),
+    outvoted: list(peer(), REPORTS_MAX),
   },
   512,
 )
@@ -75,8 +79,11 @@ export type AuditOutcome = {
   /** `none`: nobody said anything, or nothing judges by it. */
   readonly verdict: 'none' | 'pass' | 'suspect' | 'fail'
   readonly auditsHash: Digest
-  /** Of the first report that says something. */
+  /** Of the first report that counts. */
   readonly evidenceMicro: number
+  /** As in the finding. */
+  readonly auditors: readonly PeerId[]
+  readonly outvoted: readonly PeerId[]
 }
 
 export type FindingsInput = Expectation & {
@@ -91,7 +98,10 @@ export type FindingsInput = Expectation & {
 }
 
 const NO_DIGEST = digestOf(new Uint8Array(32))
-const UNAUDITED: AuditOutcome = { verdict: 'none', auditsHash: NO_DIGEST, evidenceMicro: 0 }
+const UNAUDITED: AuditOutcome = {
+  ...{ verdict: 'none', auditsHash: NO_DIGEST, evidenceMicro: 0 },
+  ...{ auditors: [], outvoted: [] },
+}
 
 /** Gives the finding of every replica of a job; every validator that holds the same claims gives the same bytes. */
 export function findingsOf(input: FindingsInput, structures = structuresOf(input)): readonly Finding[] {
@@ -100,8 +110,8 @@ export function findingsOf(input: FindingsInput, structures = structuresOf(input
     const structure = structures[replica] ?? { ok: false, reason: 'no_commitment' }
     const judgement = judge(structure, agreeing[replica] ?? 0, input.replicas.length, input.rule)
     const audit = input.audits?.[replica]
-    const { verdict, auditsHash, evidenceMicro } = audit ?? UNAUDITED
-    return { ...header(input, claim, replica), ...audited(judgement, verdict), auditsHash, evidenceMicro }
+    const { verdict, ...facts } = audit ?? UNAUDITED
+    return { ...header(input, claim, replica), ...audited(judgement, verdict), ...facts }
   })
 }
 

@@ -17,9 +17,8 @@ export type MarketFlags = {
 const EXIT_VIOLATION = 70
 const SEED_MAX = 0xffffffff
 const JOBS_MAX = 200_000
-/** Of auditors in the report: one in twenty looks at nothing, one in fifty accuses everybody. */
-const LAZY_PERMILLE = 50
-const MALICIOUS_PERMILLE = 20
+/** Of honest workers as auditors: one in twenty looks at nothing, one in twenty does so by agreement, one in forty accuses everybody. */
+const AUDITORS = { lazyPermille: 50, colludingPermille: 50, maliciousPermille: 25 }
 const PER_KIND = 2
 
 /** @returns exit status 70 when a kind of cheat earns as much as honest work does */
@@ -28,7 +27,7 @@ export async function runMarketCommand(flags: MarketFlags, io: Io): Promise<numb
     jobs: whole('--jobs', flags.jobs ?? '20000', 1, JOBS_MAX),
     seed: flags.seed === undefined ? drawSeed(systemRandom) : whole('--seed', flags.seed, 0, SEED_MAX),
     auditPermille: whole('--audits', flags.audits ?? String(DEFAULT_POLICY.auditPermille), 0, 1_000),
-    ...{ perKind: PER_KIND, lazyPermille: LAZY_PERMILLE, maliciousPermille: MALICIOUS_PERMILLE },
+    ...{ perKind: PER_KIND, ...AUDITORS },
   }
   const startedMs = systemClock.nowMs()
   const report = runMarket(request)
@@ -43,12 +42,11 @@ function whole(key: string, text: string, min: number, max: number): number {
   throw new FabricError('CF_CONFIG_INVALID', { source: 'flag', key, expected: `a whole number from ${min} to ${max}` })
 }
 
-export function marketText({ request, kinds, jobs, audits, everyCheatLoses }: MarketReport): string {
-  const { seed, auditPermille, lazyPermille, maliciousPermille } = request
+export function marketText({ request, kinds, auditors, jobs, audits, everyCheatLoses }: MarketReport): string {
+  const { seed, auditPermille } = request
   const facts = section('Market', [
     ['seed', String(seed)],
     ['audits', `${auditPermille / 10} % of a known worker, ${audits} made`],
-    ['auditors', `${lazyPermille / 10} % pass everything unseen, ${maliciousPermille / 10} % accuse everybody`],
     ['jobs', `${jobs.paid} paid, ${jobs.refunded} refunded; ${jobs.wrongPaid} paid for a wrong answer`],
   ])
   const rows = kinds.map(({ kind, answers, value, valueError, paidShare, failedShare, slashes, ...found }) => [
@@ -62,7 +60,14 @@ export function marketText({ request, kinds, jobs, audits, everyCheatLoses }: Ma
     found.breakEven === null ? '-' : percent(found.breakEven),
   ])
   const head = ['KIND', 'ANSWERS', 'VALUE', 'PAID', 'FAILED', 'SLASHES', 'FOUND AFTER', 'EVEN AT']
-  return `${facts}\n${columns([head, ...rows])}\nevery cheat loses: ${everyCheatLoses ? 'yes' : 'no'}\n`
+  const auditing = auditors.map(({ kind, members, outvotedShare, barredAfter, value, ...mean }) => [
+    ...[kind, String(members), mean.answers.toFixed(0), mean.audits.toFixed(0), percent(outvotedShare)],
+    barredAfter === null ? 'never' : barredAfter.toFixed(0),
+    (1_000 * value).toFixed(2),
+  ])
+  const auditingHead = ['AUDITOR', 'MEMBERS', 'ANSWERS', 'AUDITS', 'OUTVOTED', 'BARRED AFTER', 'VALUE OF 1,000 JOBS']
+  const tables = [columns([head, ...rows]), columns([auditingHead, ...auditing])]
+  return `${facts}\n${tables.join('\n')}\nevery cheat loses: ${everyCheatLoses ? 'yes' : 'no'}\n`
 }
 
 function percent(share: number): string {

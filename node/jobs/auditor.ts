@@ -1,17 +1,11 @@
 /** The auditor's role: feed an output that was drawn for it to the model again, write down what it finds, commit to that, then show it. */
-import { type BodyOf, bytes, bytesMax, defineBody } from '../../core/codec/schema.ts'
+import { type BodyOf, bytesMax, defineBody } from '../../core/codec/schema.ts'
 import { FabricError } from '../../core/errors.ts'
-import { encodeEnvelope, openAs, seal, sealAs } from '../../core/identity/envelope.ts'
+import { sealAs } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
-import type { JobId, PeerId } from '../../core/ids.ts'
+import type { Digest, JobId, PeerId } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
-import {
-  type AuditOrder,
-  auditAskCodec,
-  auditShowCodec,
-  auditShownCodec,
-  judgeAuditAsk,
-} from '../../core/job/audit-messages.ts'
+import { type AuditOrder, auditAskCodec, auditShowCodec, judgeAuditAsk } from '../../core/job/audit-messages.ts'
 import { policyOf } from '../../core/log/policies.ts'
 import type { LogState } from '../../core/log/state.ts'
 import {
@@ -56,9 +50,9 @@ const AUDITS_MAX = 4
 const ANSWER_MS = 500
 const SALT_BYTES = 32
 
-/** What an auditor stores before it commits. */
-const findingsCodec = defineBody('audit-claim', { report: bytesMax(2_048), salt: bytes(SALT_BYTES) }, 2_304)
-type Claim = BodyOf<typeof findingsCodec>
+/** What an auditor stores before it commits: its report, and the same as it was shown, empty until then. */
+const claimCodec = defineBody('audit-claim', { report: bytesMax(auditCodec.bytesMax), shown: bytesMax(2_048) }, 3_840)
+type Claim = BodyOf<typeof claimCodec>
 type Place = Pick<AuditReport, 'jobId' | 'attempt' | 'replica'>
 
 export class AuditorRole {
@@ -82,12 +76,26 @@ export class AuditorRole {
     ports.transport.onMessage('audit/show', async (from, body, signal) => {
       const asked = taken(auditShowCodec.decode(body))
       await jobOfEdge(ports.state, asked.jobId as JobId, from, ports.clock, signal)
-      const stored = ports.store.work(ports.key.peer, subjectOf(asked))
-      if (stored === undefined) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
-      const shown = auditShownCodec.encode(decodeClaim(stored))
+      const shown = await this.#show(subjectOf(asked), asked.others)
       // A report names tokens of the output where they are doubted.
       return sealFor(ports, from, 'audit/show', asked.jobId as JobId, shown).message
     })
+  }
+
+  /**
+   * Signs the report with what others are bound to; asked again, also after a restart, it shows the very same.
+   *
+   * @throws FabricError CF_MESH_REFUSED where nothing has been committed to
+   */
+  async #show(subject: string, others: readonly Digest[]): Promise<Uint8Array> {
+    const { store, key, state } = this.#ports
+    const stored = store.work(key.peer, subject)
+    if (stored === undefined) throw new FabricError('CF_MESH_REFUSED', { reason: 'unknown_parent' })
+    const claim = decodeClaim(stored)
+    if (claim.shown.length > 0) return claim.shown
+    const shown = sealAs(auditCodec, { ...taken(auditCodec.decode(claim.report)), others }, state().swarmId, key)
+    await store.commit([{ table: 'work', worker: key.peer, subject, bytes: claimCodec.encode({ ...claim, shown }) }])
+    return shown
   }
 
   async #ask(from: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
@@ -129,20 +137,19 @@ export class AuditorRole {
 
   /** @throws FabricError CF_MODEL_* when there is no such model here: it abstains; CF_WORKER_*; CF_JOB_EXPIRED */
   async #audit(subject: string, order: AuditOrder): Promise<Claim> {
-    const { key, state, random, runner, store, clock } = this.#ports
+    const { key, runner, store, clock } = this.#ports
     const leftMs = Math.ceil(Number(order.job.deadlineMs) - clock.nowMs())
     if (leftMs <= 0) throw new FabricError('CF_JOB_EXPIRED', { reason: 'deadline' })
     const signal = AbortSignal.timeout(leftMs)
     const report = await runner.use(order.intent.modelDigest, signal, (model) => this.#report(model, order, signal))
-    const body = auditCodec.encode(report)
-    const claim = { report: encodeEnvelope(seal('audit', state().swarmId, body, key)), salt: random.bytes(SALT_BYTES) }
+    const claim = { report: auditCodec.encode(report), shown: new Uint8Array() }
     // Disk before network: after a crash this auditor must show this very report, and under the same salt.
-    await store.commit([{ table: 'work', worker: key.peer, subject, bytes: findingsCodec.encode(claim) }])
+    await store.commit([{ table: 'work', worker: key.peer, subject, bytes: claimCodec.encode(claim) }])
     return claim
   }
 
   async #report(model: NodeModel, order: AuditOrder, signal: AbortSignal): Promise<AuditReport> {
-    const { clock } = this.#ports
+    const { clock, random } = this.#ports
     const { job, intent, inputs, replica, worker, beacon, commitment, commitmentHash, ids } = order
     const work = { jobId: job.id, user: job.user, intent, inputs }
     const startMs = clock.nowMs()
@@ -157,6 +164,8 @@ export class AuditorRole {
       verdict: this.#verdict(order, statistics, engineId),
       replayMs,
       textDigest: textDigest(await textOf(model, order)),
+      salt: random.bytes(SALT_BYTES),
+      others: [],
     }
   }
 
@@ -168,12 +177,11 @@ export class AuditorRole {
     return table === undefined ? 'abstain' : verdictOf(table, statistics, engines)
   }
 
-  #commitTo(place: Place, { report, salt }: Claim): Uint8Array {
+  #commitTo(place: Place, { report }: Claim): Uint8Array {
     const { key, state } = this.#ports
     const { swarmId } = state()
     const { jobId, attempt, replica } = place
-    const { body } = taken(openAs(auditCodec, report, swarmId))
-    const commit = auditCommit(swarmId, body, salt)
+    const commit = auditCommit(swarmId, taken(auditCodec.decode(report)))
     return sealAs(auditCommitCodec, { jobId, attempt, replica, commit }, swarmId, key)
   }
 }
@@ -196,7 +204,7 @@ function subjectOf(place: Parameters<typeof claimSubject>[0]): string {
 
 /** @param stored  what this auditor stored itself */
 function decodeClaim(stored: Uint8Array): Claim {
-  const claim = findingsCodec.decode(stored)
+  const claim = claimCodec.decode(stored)
   invariant(claim.action === 'accept', 'a stored audit decodes')
   return claim.value
 }

@@ -1,10 +1,10 @@
 /** The edge's side of audits: asks those who were drawn, one after another, and collects what they report. */
 import { openAs } from '../../core/identity/envelope.ts'
 import type { Digest, PeerId } from '../../core/ids.ts'
-import { auditAskCodec, auditShowCodec, auditShownCodec } from '../../core/job/audit-messages.ts'
+import { auditAskCodec, auditShowCodec } from '../../core/job/audit-messages.ts'
 import type { ClassAudit, Job, RevealedJob } from '../../core/job/job.ts'
 import { type Bench, planAudits } from '../../core/job/judge.ts'
-import { type AuditPlan, type AuditTask, auditOutcomes } from '../../core/job/judge-audits.ts'
+import { type AuditPlan, type AuditTask, hearClass } from '../../core/job/judge-audits.ts'
 import type { FindingProposal } from '../../core/job/proposal.ts'
 import { findingProposalOf } from '../../core/job/proposing.ts'
 import { openMessage } from '../../core/job/sealed-message.ts'
@@ -18,9 +18,10 @@ import {
   auditCommitCodec,
   probesAgree,
 } from '../../core/verification/audit.ts'
-import { REPORTS_MAX, reportsMissing } from '../../core/verification/auditing.ts'
+import { REPORTS_MAX } from '../../core/verification/auditing.ts'
 import { revealCodec, textDigest } from '../../core/verification/commitment.ts'
 import type { Verdict } from '../../core/verification/finding.ts'
+import { reportsMissing, type Said } from '../../core/verification/panel.ts'
 import type { Performed } from '../runtime/loop.ts'
 import type { CoordinatorPorts } from './coordinator.ts'
 import { rosterOfJob } from './job-roster.ts'
@@ -34,7 +35,7 @@ type Report = {
   readonly auditor: PeerId
   readonly envelope: Uint8Array
   readonly value: AuditReport
-  readonly verdict: Verdict
+  readonly said: Said
 }
 type Committed = { readonly auditor: PeerId; readonly commit: Digest }
 
@@ -76,31 +77,56 @@ export class Audits {
   }
 
   /**
-   * One auditor first, and more where it has doubts or the lot wants a second one.
+   * One auditor first, and more where it has doubts; a panel of three at once where the lot says so.
    *
-   * Why those of a round commit before any of them shows: the second could else say what the first did. Those of a later round
-   * could still be told by an edge; they are other owners than the first, and their probes are their own.
+   * Why those of a round commit before any of them shows, with spares for those that do not: a later one could else say what an earlier
+   * one did. Each is told what the others are bound to, and signs that: of a panel validators count only who can show it. One that is
+   * asked because the first has doubts could be told by an edge what they are; its own fellow of that round could not.
    */
-  async #class(about: About, { members, auditors, isCoAudited }: AuditTask, signal: AbortSignal): Promise<ClassAudit> {
+  async #class(about: About, { members, auditors, isPanel }: AuditTask, signal: AbortSignal): Promise<ClassAudit> {
     const [first = 0] = members
     const reports: Report[] = []
-    let asked = 0
+    const left = [...auditors]
     while (!signal.aborted) {
-      const missing = reportsMissing(
-        reports.map(({ verdict }) => verdict),
-        isCoAudited,
+      const wanted = reportsMissing(
+        reports.map(({ said }) => said),
+        isPanel,
       )
-      const round = auditors.slice(asked, asked + missing)
+      const round = await this.#round(about, first, left, wanted, signal)
       if (round.length === 0) break
-      asked += round.length
-      const committed = await Promise.all(round.map((auditor) => this.#ask(about, first, auditor, signal)))
-      const shown = await Promise.all(committed.map((one) => one && this.#show(about, first, one, signal)))
-      reports.push(...shown.filter((report) => report !== undefined))
+      reports.push(...(await this.#shownBy(about, first, round, signal)))
+      // Whoever comes later than a panel was not bound when that was.
+      if (isPanel) break
     }
-    this.#count(reports, asked, policyOf(this.#ports.state(), about.logged) === undefined)
-    const speaking = reports.filter(({ verdict }) => verdict !== 'abstain')
+    this.#count(reports, auditors.length - left.length, policyOf(this.#ports.state(), about.logged) === undefined)
+    const speaking = reports.filter(({ said }) => said.verdict !== 'abstain')
     const kept = (speaking.length > 0 ? speaking : reports).slice(0, REPORTS_MAX)
     return { first, reports: kept.map(({ envelope }) => envelope) }
+  }
+
+  /** So many commitments, as far as there are auditors. @param left  those that were not asked; it gives up whom it asks */
+  async #round(
+    about: About,
+    first: number,
+    left: PeerId[],
+    wanted: number,
+    signal: AbortSignal,
+  ): Promise<readonly Committed[]> {
+    const committed: Committed[] = []
+    while (committed.length < wanted && left.length > 0 && !signal.aborted) {
+      const asked = left.splice(0, wanted - committed.length)
+      const answers = await Promise.all(asked.map((auditor) => this.#ask(about, first, auditor, signal)))
+      committed.push(...answers.filter((answer) => answer !== undefined))
+    }
+    return committed
+  }
+
+  async #shownBy(about: About, first: number, round: readonly Committed[], signal: AbortSignal) {
+    const shown = round.map((one) => {
+      const others = round.filter((other) => other !== one).map(({ commit }) => commit)
+      return this.#show(about, { replica: first, others }, one, signal)
+    })
+    return (await Promise.all(shown)).filter((report) => report !== undefined)
   }
 
   async #ask(
@@ -120,7 +146,7 @@ export class Audits {
     try {
       const { message } = sealFor(this.#ports, auditor, 'audit/ask', jobId, body)
       let answer = await transport.request(auditor, 'audit/ask', message, { deadlineMs, signal })
-      const again = auditShowCodec.encode({ jobId, attempt, replica })
+      const again = auditShowCodec.encode({ jobId, attempt, replica, others: [] })
       // It is at work: silent is who does not even say that.
       while (answer.length === 0 && clock.nowMs() < untilMs)
         answer = await transport.request(auditor, 'audit/wait', again, { deadlineMs, signal })
@@ -133,24 +159,27 @@ export class Audits {
     }
   }
 
-  async #show({ job, ...about }: About, replica: number, { auditor, commit }: Committed, signal: AbortSignal) {
+  async #show(
+    about: About,
+    { replica, others }: { readonly replica: number; readonly others: readonly Digest[] },
+    { auditor, commit }: Committed,
+    signal: AbortSignal,
+  ): Promise<Report | undefined> {
     const { key, transport, state, misbehaved } = this.#ports
-    const { id: jobId, attempt } = job
-    const body = auditShowCodec.encode({ jobId, attempt, replica })
+    const { id: jobId, attempt } = about.job
+    const body = auditShowCodec.encode({ jobId, attempt, replica, others })
     const deadlineMs = this.#options.requestMs
     const answer = await transport.request(auditor, 'audit/show', body, { deadlineMs, signal }).catch(() => undefined)
+    if (answer === undefined) return undefined
     const { swarmId } = state()
-    const opened = openMessage(key, { swarmId, kind: 'audit/show', from: auditor }, answer ?? new Uint8Array())
-    const isOurs = opened.action === 'accept' && opened.value.jobId === jobId
-    const shown = auditShownCodec.decode(isOurs ? opened.value.body : new Uint8Array())
-    if (shown.action !== 'accept') return undefined
-    const { report: envelope, salt } = shown.value
-    const report = openAs(auditCodec, envelope, swarmId)
-    const isTheirs = report.action === 'accept' && report.value.signer === auditor
-    const isBound = isTheirs && auditCommit(swarmId, report.value.body, salt) === commit
-    const verdict = isBound ? this.#verdict({ job, ...about }, replica, envelope, report.value.value) : undefined
-    if (report.action === 'accept' && verdict !== undefined)
-      return { auditor, envelope, value: report.value.value, verdict }
+    const shown = openMessage(key, { swarmId, kind: 'audit/show', from: auditor }, answer)
+    const isOurs = shown.action === 'accept' && shown.value.jobId === jobId
+    const envelope = isOurs ? shown.value.body : new Uint8Array()
+    const opened = openAs(auditCodec, envelope, swarmId)
+    const isTheirs = opened.action === 'accept' && opened.value.signer === auditor
+    const isBound = isTheirs && auditCommit(swarmId, opened.value.value) === commit
+    const said = isBound ? this.#said(about, replica, envelope) : undefined
+    if (opened.action === 'accept' && said !== undefined) return { auditor, envelope, value: opened.value.value, said }
     misbehaved(auditor, 'audit_report')
     return undefined
   }
@@ -158,38 +187,34 @@ export class Audits {
   /**
    * What validators will make of a report, or undefined when they would refuse the whole proposal for it.
    *
-   * In shadow mode nothing is judged, and a report counts as one that has none but has spoken.
+   * In shadow mode nothing is judged, and a report counts as one that has no doubts.
    */
-  #verdict(
-    { logged, plan, proposal }: About,
-    first: number,
-    envelope: Uint8Array,
-    { verdict }: AuditReport,
-  ): Verdict | undefined {
+  #said({ logged, plan, proposal }: About, first: number, envelope: Uint8Array): Said | undefined {
     const state = this.#ports.state()
     const { commitments, bitmap, signatures, reveals } = proposal
     const witnessed = { job: logged, attempt: logged.attempt, commitments, certificate: { bitmap, signatures } }
-    const texts = reveals.map((reveal) => textOf(reveal))
+    const audit = { first, reports: [envelope] }
+    const text = textOf(reveals[first] ?? new Uint8Array())
     const table = policyOf(state, logged)
-    const judged = auditOutcomes(state, plan, witnessed, { audits: [{ first, reports: [envelope] }], texts }, table)
-    if (judged.action !== 'accept') return undefined
-    if (table === undefined) return 'pass'
-    const found = judged.value[first]?.verdict ?? 'none'
+    const heard = hearClass(state, plan, witnessed, { audit, text }, table)
+    const [report] = heard.action === 'accept' ? heard.value.reports : []
+    if (report === undefined) return undefined
+    if (table === undefined) return { ...report.said, verdict: 'pass' }
     // One that says something and yet is not judged is malformed.
-    if (found === 'none') return verdict === 'abstain' ? 'abstain' : undefined
-    return found
+    return report.said.verdict === 'abstain' && report.report.verdict !== 'abstain' ? undefined : report.said
   }
 
   #count(reports: readonly Report[], asked: number, isShadow: boolean): void {
     const { audited } = this.#ports
-    for (const { verdict, value } of reports) {
-      const said = value.verdict === 'inconclusive' ? 'abstain' : value.verdict
-      audited?.(isShadow ? 'shadow' : verdict === 'abstain' ? 'abstain' : said)
+    for (const { said, value } of reports) {
+      const verdict = value.verdict === 'inconclusive' ? 'abstain' : value.verdict
+      audited?.(isShadow ? 'shadow' : said.verdict === 'abstain' ? 'abstain' : verdict)
     }
     for (let silent = reports.length; silent < asked; silent += 1) audited?.('silent')
-    const [one, other] = reports
-    if (one !== undefined && other !== undefined && !probesAgree(one.value.probes, other.value.probes))
-      audited?.('disputed')
+    const isDisputed = reports.some(({ value: { probes } }) =>
+      reports.some((other) => !probesAgree(probes, other.value.probes)),
+    )
+    if (isDisputed) audited?.('disputed')
   }
 }
 

@@ -1,12 +1,9 @@
-/** Rows 23, 29 and 30: what one output does not show and many do. */
+/** Rows 29 and 30: what one output does not show and many do. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Probe, probePositions, probesAgree, probesOf, stepsOf } from '../../core/verification/audit.ts'
-import { CO_AUDIT_PERMILLE } from '../../core/verification/auditing.ts'
 import { addEvidence, type Cusum, evidenceOf, NO_EVIDENCE } from '../../core/verification/cusum.ts'
 import { closeHosts } from '../support/host.ts'
 import { missing } from '../support/missing.ts'
-import { digestNamed } from '../support/people.ts'
 import { within } from '../support/within.ts'
 import { observe } from './support/catalogue.ts'
 import {
@@ -18,7 +15,6 @@ import {
   jobsFor,
   type Machine,
   machineWith,
-  median,
   type Output,
   Q4,
   say,
@@ -52,33 +48,6 @@ function watch(audits: readonly Audit[]): Found {
 function lineOf({ tokens, alarmAt }: Found): string {
   return alarmAt === undefined ? `no alarm in ${tokens} audited tokens` : `alarm after ${alarmAt} audited tokens`
 }
-
-test('row 23: an auditor that guesses its probes disagrees with one that ran the model', ({ real }) =>
-  within(LIMIT_MS, async () => {
-    const said = await sayAll(real, await jobsFor(real, 16))
-    const audits = await auditAll(real, said)
-    const gaps = audits.flatMap(({ positions }) =>
-      positions.map(({ topLogits }) => (topLogits[0] ?? 0) - (topLogits[1] ?? 0)),
-    )
-    // The best that it can say without looking: the usual gap, and the claimed token as the best.
-    const usual = stepsOf(median(gaps))
-    const agreed = said.filter(({ ids }, place) => {
-      const at = probePositions(digestNamed(`beacon ${place}`), 0, ids.length)
-      const honest = probesOf(audits[place]?.positions ?? [], at, ids)
-      const guess: readonly Probe[] = at.map((position) => ({
-        ...{ position, topId: ids[position] ?? 0, gap256: usual, claimedGap256: 0 },
-      }))
-      assert.ok(probesAgree(honest, honest))
-      return probesAgree(honest, guess)
-    })
-    const share = CO_AUDIT_PERMILLE / 1_000
-    const audited = Math.ceil(Math.log(0.01) / Math.log(1 - share))
-    observe(
-      23,
-      `its guesses agree with an honest report for ${agreed.length} of ${said.length} outputs; with a second auditor in ${share * 100} % of audits it meets one within ${audited} audits with 99 %. Who of the two lied, the model says: there are no planted audits`,
-    )
-    assert.is(agreed.length, 0)
-  })())
 
 test('row 29: cheating on short outputs only is found over many of them', ({ real, cheap }) =>
   within(LIMIT_MS, async () => {

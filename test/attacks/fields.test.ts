@@ -46,6 +46,7 @@ bitTest(auditCodec, {
     probes: [{ position: 0, topId: 7, gap256: 256, claimedGap256: 0 }],
   },
   ...{ verdict: 'pass', replayMs: 12, textDigest: digestNamed('text') },
+  ...{ salt: new Uint8Array(32).fill(3), others: [digestNamed('other')] },
 })
 bitTest(auditCommitCodec, { ...PLACE, commit: digestNamed('commit') })
 bitTest(commitmentCodec, {

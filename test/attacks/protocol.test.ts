@@ -1,4 +1,4 @@
-/** Rows 21, 22, 24 to 28, 31 and 35: what auditors, disputes, witnesses and the log make of liars. */
+/** Rows 21, 24 to 28, 31 and 35: what auditors, disputes, witnesses and the log make of liars. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encodeWire } from '../../core/codec/canonical.ts'
@@ -12,7 +12,6 @@ import { DEFAULT_POLICY } from '../../core/log/genesis.ts'
 import { auditPermilleOf, standingOf } from '../../core/log/standing.ts'
 import { auditCodec, statisticsOf } from '../../core/verification/audit.ts'
 import { commitmentCodec, revealCodec } from '../../core/verification/commitment.ts'
-import { disputeVerdict, type RefereeVote } from '../../core/verification/dispute.ts'
 import { isReportOf } from '../../core/verification/report.ts'
 import { expectAccepted, OUTPUT } from '../support/job-run.ts'
 import { ALICE, applied, LogSwarm } from '../support/log-swarm.ts'
@@ -35,28 +34,6 @@ test('row 21: two of three that agree on a wrong output have the majority and fa
   observe(21, `unaudited: ${[...unaudited].join(', ')}; audited: ${[...found].join(', ')}`)
   assert.equal(unaudited, ['pass', 'pass', 'inconclusive'])
   assert.equal(found, ['fail audit_failed', 'fail audit_failed', 'pass'])
-})
-
-test('row 22: two auditors that lie together make an output pass, and five of seven referees overturn it', () => {
-  const job = auditedJob([WRONG, WRONG, WRONG])
-  const task = taskOf(job)
-  const liars = task.auditors.slice(0, 2).map((auditor) => reportBy(job, task, auditor, 0))
-  const passed = verdictsOf(job.run, { audits: [{ first: 0, reports: liars }] })
-  const referees = Array.from({ length: 7 }, (_, place) => keyNamed(`referee ${place}`).peer)
-  const vote = (verdict: RefereeVote['verdict']) => ({ verdict, meanMicro: verdict === 'fail' ? 500_000 : 0 })
-  const ruled = (failCount: number) =>
-    disputeVerdict(
-      'reject',
-      referees,
-      new Map(referees.map((peer, at) => [peer, vote(at < failCount ? 'fail' : 'pass')])),
-    )
-  observe(
-    22,
-    `the job: ${passed[0]}; a dispute with 5 of 7 against it: ${ruled(5).outcome}, with 4: ${ruled(4).outcome}`,
-  )
-  assert.is(passed[0], 'pass')
-  assert.is(ruled(5).outcome, 'upheld')
-  assert.is(ruled(4).outcome, 'inconclusive')
 })
 
 test('row 24: an auditor that always says fail is outvoted by two', () => {

@@ -194,7 +194,7 @@ export class LogSwarm {
     return {
       ...{ jobId: job.id, attempt: job.attempt, replica, worker, commitmentHash: digestNamed(`commitment ${replica}`) },
       ...{ tokensRoot: digestNamed('output'), tokenCount: 100, verdict: 'pass', methods: 3, reason: 'none', agree: 3 },
-      ...{ policyId: EXACT_V1.id, auditsHash: ZERO_DIGEST, evidenceMicro: 0, ...parts },
+      ...{ policyId: EXACT_V1.id, auditsHash: ZERO_DIGEST, evidenceMicro: 0, auditors: [], outvoted: [], ...parts },
     }
   }
 

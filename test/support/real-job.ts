@@ -156,6 +156,7 @@ export class RealRun extends JobRun {
       probes: probesOf(positions, probePositions(beacon, first, positions.length), ids),
       ...{ verdict: statistics.worstMicro > 1_000_000 ? 'fail' : 'pass', replayMs: 5 },
       textDigest: textDigest(claim.text),
+      ...{ salt: new Uint8Array(32).fill(first), others: [] },
       ...change,
     }
     return sealAs(auditCodec, value, this.swarm.state.swarmId, secretOf(auditor))

@@ -46,5 +46,3 @@ export const WORKER_KINDS: readonly WorkerKind[] = [
   // The receipt's figures are those of witnesses: what it says of its own clock changes nothing that it is paid.
   { name: 'lies-about-time', cost: 1, power: () => 0, output: 'true', cheats: always },
 ]
-
-export type AuditorKind = 'honest' | 'lazy' | 'malicious'

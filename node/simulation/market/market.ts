@@ -22,18 +22,23 @@ import {
   weightOf,
 } from '../../../core/log/standing.ts'
 import { createState, type LogState } from '../../../core/log/state.ts'
-import { auditedClasses, classVerdict, isCoAudited, reportsMissing } from '../../../core/verification/auditing.ts'
+import { auditedClasses, isPanel } from '../../../core/verification/auditing.ts'
 import { breakEvenRate } from '../../../core/verification/economics.ts'
-import {
-  type AuditOutcome,
-  auditableOutputs,
-  type Finding,
-  findingsOf,
-  type Verdict,
-} from '../../../core/verification/finding.ts'
+import { type AuditOutcome, auditableOutputs, type Finding, findingsOf } from '../../../core/verification/finding.ts'
 import type { Structure } from '../../../core/verification/structure.ts'
 import { Prng } from '../prng.ts'
-import { type AuditorKind, WORKER_KINDS, type WorkerKind } from './kinds.ts'
+import {
+  AUDIT_COST,
+  AUDITOR_KINDS,
+  type Auditor,
+  type AuditorKind,
+  type AuditorReport,
+  type AuditorShares,
+  auditorKindAt,
+  hearAuditors,
+  noteBarred,
+} from './auditors.ts'
+import { WORKER_KINDS, type WorkerKind } from './kinds.ts'
 
 export type MarketRequest = {
   readonly jobs: number
@@ -42,10 +47,7 @@ export type MarketRequest = {
   readonly perKind: number
   /** The genesis's; 0 switches audits off. */
   readonly auditPermille: number
-  /** Permille of auditors that pass everything unseen, and that fail everything. */
-  readonly lazyPermille: number
-  readonly maliciousPermille: number
-}
+} & AuditorShares
 
 export type KindReport = {
   readonly kind: string
@@ -65,8 +67,11 @@ export type KindReport = {
 export type MarketReport = {
   readonly request: MarketRequest
   readonly kinds: readonly KindReport[]
+  /** Of honest workers, by how they audit. */
+  readonly auditors: readonly AuditorReport[]
   readonly jobs: { readonly paid: number; readonly refunded: number; readonly wrongPaid: number }
   readonly audits: number
+  /** Also who audits otherwise than honestly. */
   readonly everyCheatLoses: boolean
 }
 
@@ -108,6 +113,7 @@ type Market = {
   readonly state: LogState
   readonly prng: Prng
   readonly workers: readonly Worker[]
+  readonly auditors: readonly Auditor[]
   readonly counts: { paid: number; refunded: number; wrongPaid: number; audits: number }
 }
 
@@ -130,8 +136,12 @@ export function runMarket(
   const honest = kinds.find(({ kind }) => kind === 'honest')
   const cheats = kinds.filter(({ kind }) => kind !== 'honest' && kind !== 'lies-about-time')
   const { paid, refunded, wrongPaid, audits } = market.counts
-  const everyCheatLoses = cheats.every(({ value, valueError }) => value + valueError < (honest?.value ?? 0))
-  return { request, kinds, jobs: { paid, refunded, wrongPaid }, audits, everyCheatLoses }
+  const auditors = AUDITOR_KINDS.flatMap((kind) => auditorReportOf(market, kind) ?? [])
+  const dutiful = auditors.find(({ kind }) => kind === 'honest')?.value ?? Number.NEGATIVE_INFINITY
+  const everyCheatLoses =
+    cheats.every(({ value, valueError }) => value + valueError < (honest?.value ?? 0)) &&
+    auditors.every(({ kind, value }) => kind === 'honest' || value < dutiful)
+  return { request, kinds, auditors, jobs: { paid, refunded, wrongPaid }, audits, everyCheatLoses }
 }
 
 function openMarket(request: MarketRequest): Market {
@@ -151,7 +161,12 @@ function openMarket(request: MarketRequest): Market {
       return { ...fresh, kind, name, peer: enter(state, name) }
     }),
   )
-  return { request, state, prng, workers, counts: { paid: 0, refunded: 0, wrongPaid: 0, audits: 0 } }
+  const honest = workers.filter(({ kind }) => kind.name === 'honest')
+  const auditors = honest.map(({ peer }, place): Auditor => {
+    const kind = auditorKindAt(place, honest.length, request)
+    return { kind, peer, audits: 0, outvoted: 0, barredAfter: null }
+  })
+  return { request, state, prng, workers, auditors, counts: { paid: 0, refunded: 0, wrongPaid: 0, audits: 0 } }
 }
 
 /** Somebody whom an invite let in: an identity has no past. */
@@ -175,9 +190,10 @@ function playJob(market: Market, job: number): void {
   const audits: (AuditOutcome | undefined)[] = drawn.map(() => undefined)
   for (const members of auditedClasses(beacon, outputs, permille)) {
     const [first = 0] = members
-    const power = cheating[first] === true ? (drawn[first]?.kind.power(tokens) ?? 0) : FALSE_PERMILLION / WAY
-    const verdict = classVerdict(reports(market, power, isCoAudited(beacon, first)))
-    for (const replica of members) audits[replica] = { verdict, auditsHash: ZERO_DIGEST, evidenceMicro: 0 }
+    const power = cheating[first] === true ? (drawn[first]?.kind.power(tokens) ?? 0) : 0
+    const outcome = audited(market, drawn, prng.below(WAY) < power * WAY, isPanel(beacon, first))
+    for (const replica of members) audits[replica] = { ...outcome, auditors: [], outvoted: [] }
+    audits[first] = outcome
   }
   const findings = findingsFor(market, job, tokens, drawn, structures, audits)
   const priced = { modelMegaParams: MEGA_PARAMS, promptTokens: PROMPT_TOKENS, maxTokens: tokens, replicas }
@@ -214,25 +230,22 @@ function structureOf({ kind, name }: Worker, cheats: boolean, job: number, token
   return { ok: true, root, text: root, words: new Uint32Array(tokens), aborted: false }
 }
 
-/** One auditor after the other, as long as the rules ask for more. */
-function reports({ prng, request, counts }: Market, power: number, isCoAudit: boolean): readonly Verdict[] {
-  const verdicts: Verdict[] = []
-  while (reportsMissing(verdicts, isCoAudit) > 0) {
-    counts.audits += 1
-    const kind = auditorKind(prng.below(1_000), request)
-    const sees = prng.below(WAY) < power * WAY
-    verdicts.push(kind === 'malicious' || (kind === 'honest' && sees) ? 'fail' : 'pass')
+/** @param isSeen  whoever computes the output finds it wrong */
+function audited(market: Market, drawn: readonly Worker[], isSeen: boolean, isPanelled: boolean): AuditOutcome {
+  const { state, prng, auditors: members, counts } = market
+  const involved = drawn.map(({ peer }) => peer)
+  const { panel, auditors } = hearAuditors({ state, prng, members, involved, isSeen, isPanel: isPanelled })
+  counts.audits += auditors.length
+  const peers = (places: readonly number[]): readonly PeerId[] => places.flatMap((place) => auditors[place]?.peer ?? [])
+  return {
+    ...{ verdict: panel.verdict, auditsHash: ZERO_DIGEST, evidenceMicro: 0 },
+    auditors: peers(panel.counted.filter((place) => !panel.outvoted.includes(place))),
+    outvoted: peers(panel.outvoted),
   }
-  return verdicts
-}
-
-function auditorKind(lot: number, { lazyPermille, maliciousPermille }: MarketRequest): AuditorKind {
-  if (lot < lazyPermille) return 'lazy'
-  return lot < lazyPermille + maliciousPermille ? 'malicious' : 'honest'
 }
 
 function findingsFor(
-  { state }: Market,
+  { state, auditors }: Market,
   job: number,
   tokens: number,
   drawn: readonly Worker[],
@@ -247,6 +260,7 @@ function findingsFor(
     structures,
   )
   for (const finding of findings) countFinding(state, finding)
+  noteBarred({ state }, auditors)
   return findings
 }
 
@@ -340,5 +354,22 @@ function reportOf(kind: WorkerKind, workers: readonly Worker[]): KindReport {
     },
     slashes: sum(({ slashes }) => slashes),
     firstFailedAfter: firsts.length === 0 ? null : firsts.reduce((total, at) => total + at, 0) / firsts.length,
+  }
+}
+
+function auditorReportOf({ request, workers, auditors }: Market, kind: AuditorKind): AuditorReport | undefined {
+  const mine = auditors.filter((auditor) => auditor.kind === kind)
+  if (mine.length === 0) return undefined
+  const work = workers.filter(({ peer }) => mine.some((auditor) => auditor.peer === peer))
+  const earned = work.reduce((sum, { values }) => sum + values.reduce((total, value) => total + value, 0), 0)
+  const audits = mine.reduce((sum, auditor) => sum + auditor.audits, 0)
+  const cost = kind === 'honest' || kind === 'malicious' ? AUDIT_COST : 0
+  const barred = mine.flatMap(({ barredAfter }) => barredAfter ?? [])
+  return {
+    ...{ kind, members: mine.length, audits: audits / mine.length },
+    answers: work.reduce((sum, { answers }) => sum + answers, 0) / mine.length,
+    outvotedShare: mine.reduce((sum, { outvoted }) => sum + outvoted, 0) / Math.max(1, audits),
+    barredAfter: barred.length === 0 ? null : barred.reduce((sum, at) => sum + at, 0) / barred.length,
+    value: (earned - cost * audits) / mine.length / request.jobs,
   }
 }

@@ -10,6 +10,7 @@ import { findingCodec } from '../../../core/verification/finding.ts'
 import { ANY_CLASS, type PolicyTable } from '../../../core/verification/policy-table.ts'
 import { expectAccepted, JobRun, secretOf } from '../../support/job-run.ts'
 import { missing } from '../../support/missing.ts'
+import { whereLot } from '../../support/panels.ts'
 import { digestNamed } from '../../support/people.ts'
 
 const ENGINE = 'toy-engine 1.0 cpu linux-x64'
@@ -27,8 +28,13 @@ const TABLE: PolicyTable = {
 
 export type AuditedJob = { readonly run: JobRun; readonly plan: AuditPlan }
 
-export function auditedJob(outputs: readonly (readonly number[])[]): AuditedJob {
-  const run = new JobRun({ policy: TABLE })
+/** @param isPanel  whether the lot gives each class of outputs three auditors at once */
+export function auditedJob(outputs: readonly (readonly number[])[], isPanel = false): AuditedJob {
+  return whereLot(isPanel, (nonce) => jobOf(outputs, nonce))
+}
+
+function jobOf(outputs: readonly (readonly number[])[], nonce: bigint): AuditedJob {
+  const run = new JobRun({ policy: TABLE, intent: { nonce } })
   run.execute(outputs)
   const { commitments, bitmap, signatures } = run.findingProposal
   const witnessed = { job: run.swarm.job(run.id), attempt: 0, commitments, certificate: { bitmap, signatures } }
@@ -64,6 +70,7 @@ export function reportBy(
       ...{ position, topId: 1, gap256: 10, claimedGap256: 0 },
     })),
     ...{ verdict: 'pass', replayMs: 5, textDigest: textDigest('a text') },
+    ...{ salt: new Uint8Array(32), others: [] },
     ...parts,
   }
   return sealAs(auditCodec, report, swarmId, secretOf(auditor))

@@ -28,7 +28,7 @@ const LINES: readonly (readonly [attack: string, expected: string])[] = [
   ['commits after others have revealed', 'is not in the witnessed set: counts as no commitment'],
   ['two of three replicas agree on a wrong answer', 'the majority takes it, the audit fails it where drawn'],
   ['two of three auditors say pass together', 'the job passes; a dispute before fresh referees overturns it'],
-  ['an auditor that never looks', 'its probes disagree with those of the first one who did'],
+  ['an auditor that never looks', 'its probes disagree with those who did; two that agree outvote it'],
   ['an auditor that always says fail', 'two others outvote it'],
   ['disputes without a reason', 'the bond is lost'],
   ['a worker whose clock is fast', 'no effect: only receivers and witnesses time it'],

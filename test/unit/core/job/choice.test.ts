@@ -10,7 +10,7 @@ const finding = (replica: number, verdict: Verdict): Finding => ({
   ...{ jobId: jobNamed('job'), attempt: 0, replica, worker: keyNamed(`w${replica}`).peer, verdict },
   ...{ commitmentHash: digestNamed('commitment'), tokensRoot: digestNamed(`output ${replica}`), tokenCount: 3 },
   ...{ methods: METHOD.structure, reason: 'none', agree: 1, policyId: digestNamed('policy') },
-  ...{ auditsHash: digestNamed('no reports'), evidenceMicro: 0 },
+  ...{ auditsHash: digestNamed('no reports'), evidenceMicro: 0, auditors: [], outvoted: [] },
 })
 const findings = (...verdicts: readonly Verdict[]) => verdicts.map((verdict, replica) => finding(replica, verdict))
 const output = (text: string, ...ids: readonly number[]): RevealedOutput => ({ text, ids: Uint32Array.from(ids) })

@@ -100,6 +100,7 @@ test('who audited the job is no referee, and a list of reports that is none is r
       ...{ policyId: job.policyId, engineId: 'toy', positions: 5, meanMicro: 0, overCount: 0, worstMicro: 0 },
       ...{ outsideCount: 0, stopMicro: 0, marginRoot: job.id, worst: [], probes: [], verdict: 'pass', replayMs: 1 },
       textDigest: job.id,
+      ...{ salt: new Uint8Array(32), others: [] },
     },
     state.swarmId,
     secretOf(auditor),

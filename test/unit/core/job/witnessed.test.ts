@@ -19,6 +19,7 @@ import {
 import { committed, revealed, runTo } from '../../../support/every-phase.ts'
 import { EDGE, expectAccepted, JobRun, OUTPUT, secretOf } from '../../../support/job-run.ts'
 import { missing } from '../../../support/missing.ts'
+import { bound, whereLot } from '../../../support/panels.ts'
 import { digestNamed, keyNamed } from '../../../support/people.ts'
 
 const NOTHING = new Uint8Array()
@@ -97,8 +98,13 @@ const OTHER_OUTPUT: readonly number[] = [11, 12, 13, 15, 0]
 function audited(
   outputs: readonly (readonly number[])[],
   policy: PolicyTable | undefined = TABLE,
+  isPanel = false,
 ): { readonly run: JobRun; readonly plan: AuditPlan } {
-  const run = new JobRun(policy === undefined ? {} : { policy })
+  return whereLot(isPanel, (nonce) => auditedUnder(nonce, outputs, policy))
+}
+
+function auditedUnder(nonce: bigint, outputs: readonly (readonly number[])[], policy: PolicyTable | undefined) {
+  const run = new JobRun({ intent: { nonce }, ...(policy === undefined ? {} : { policy }) })
   run.execute(outputs)
   const { commitments, bitmap, signatures } = run.findingProposal
   const witnessed = { job: run.swarm.job(run.id), attempt: 0, commitments, certificate: { bitmap, signatures } }
@@ -130,9 +136,18 @@ function report(
       ...{ position, topId: 1, gap256: 10, claimedGap256: 0 },
     })),
     ...{ verdict: 'pass', replayMs: 5, textDigest: textDigest('a text') },
+    ...{ salt: new Uint8Array(32), others: [] },
     ...parts,
   }
   return sealAs(auditCodec, value, swarmId, secretOf(auditor))
+}
+
+/** Probes that all show one gap: what an auditor sees, or makes up. */
+function probesOfGap({ run, plan }: ReturnType<typeof audited>, { members }: AuditTask, gap256: number) {
+  const [first = 0] = members
+  const opened = openAs(commitmentCodec, run.findingProposal.commitments[first] ?? NOTHING, run.swarm.state.swarmId)
+  const at = probePositions(plan.beacon, first, expectAccepted(opened).value.tokenCount)
+  return at.map((position) => ({ position, topId: 1, gap256, claimedGap256: 0 }))
 }
 
 const all = (plan: AuditPlan): AuditTask => plan.tasks[0] ?? missing('a task')
@@ -175,6 +190,47 @@ test('two that doubt fail an output although all replicas agree on it; one that 
   const reports = [by(a, 2_000_000), by(b, 0), by(c, 0)]
   const [outvoted] = findingsOf(swarm.run, { audits: [{ first: 0, reports }] })
   assert.ok(outvoted?.verdict === 'pass' && outvoted.evidenceMicro > 0, 'a doubt that was outvoted is remembered')
+  assert.equal([outvoted.auditors, outvoted.outvoted], [[b, c], [a]])
+})
+
+test('a report whose probes nobody shares counts for nothing: three lone ones make no pass, and two that agree outvote it', () => {
+  const swarm = audited([OUTPUT, OUTPUT, OUTPUT])
+  const task = all(swarm.plan)
+  const [a, b, c] = task.auditors
+  const by = (auditor: PeerId | undefined, gap256: number, worst = 0) =>
+    report(swarm, task, auditor, worst, { probes: probesOfGap(swarm, task, gap256) })
+  const first = (...reports: readonly Uint8Array[]) => findingsOf(swarm.run, { audits: [{ first: 0, reports }] })[0]
+  const alone = first(by(a, 1_000), by(b, 10))
+  assert.equal([alone?.verdict, alone?.methods, alone?.auditors], ['pass', METHOD.structure | METHOD.exact, []])
+  assert.is(first(by(a, 1_000), by(b, 10), by(c, 2_000))?.methods, METHOD.structure | METHOD.exact)
+  assert.is(first(by(a, 1_000), by(b, 10, 8_000_000))?.verdict, 'suspect', 'a doubt that nobody shares remains one')
+  const lazy = first(by(a, 1_000), by(b, 10, 8_000_000), by(c, 20, 8_000_000))
+  assert.equal([lazy?.verdict, lazy?.auditors, lazy?.outvoted], ['fail', [b, c], [a]])
+  const slander = first(by(a, 1_000, 8_000_000), by(b, 10), by(c, 20))
+  assert.equal([slander?.verdict, slander?.auditors, slander?.outvoted], ['pass', [b, c], [a]])
+})
+
+test('of a panel those count that were bound before either was shown, and one alone makes no pass', () => {
+  const swarm = audited([OUTPUT, OUTPUT, OUTPUT], TABLE, true)
+  const task = all(swarm.plan)
+  const { swarmId } = swarm.run.swarm.state
+  const reports = task.auditors.slice(0, 3).map((auditor) => report(swarm, task, auditor, 0))
+  const first = (list: readonly Uint8Array[]) => findingsOf(swarm.run, { audits: [{ first: 0, reports: list }] })[0]
+  const methods = (list: readonly Uint8Array[]) => first(list)?.methods
+  const unaudited = METHOD.structure | METHOD.exact
+  assert.is(methods(bound(swarmId, reports)), unaudited | METHOD.prefill)
+  assert.is(methods(bound(swarmId, reports.slice(0, 2))), unaudited | METHOD.prefill)
+  assert.is(methods(reports), unaudited, 'nobody can show that it did not copy')
+  const [one, ...others] = bound(swarmId, reports)
+  assert.is(
+    methods([one ?? NOTHING, ...reports.slice(1)]),
+    unaudited,
+    'what one was told of the others binds them alone',
+  )
+  assert.equal(first([one ?? NOTHING, ...reports.slice(1)])?.outvoted, [], 'it is no fault of the auditors')
+  assert.is(methods([one ?? NOTHING]), unaudited)
+  assert.is(first([report(swarm, task, task.auditors[0], 8_000_000)])?.verdict, 'suspect')
+  assert.is(others.length, 2)
 })
 
 test('an output that stands alone passes when its audit does, and one that an audit fails stays alone', () => {

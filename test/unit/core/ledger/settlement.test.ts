@@ -35,6 +35,8 @@ function finding(replica: number, parts: Partial<Finding> = {}): Finding {
       policyId: digestNamed('policy'),
       auditsHash: ZERO_DIGEST,
       evidenceMicro: 0,
+      auditors: [],
+      outvoted: [],
       ...parts,
     },
   }

@@ -2,10 +2,19 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DEFAULT_POLICY } from '../../../../core/log/genesis.ts'
-import { auditPermilleOf, freshStanding, ownerNamed, type Standing, standingOf } from '../../../../core/log/standing.ts'
-import { applied, LogSwarm } from '../../../support/log-swarm.ts'
+import {
+  auditPermilleOf,
+  freshStanding,
+  isBarred,
+  isRosterBarred,
+  ownerNamed,
+  type Standing,
+  standingOf,
+  weightOf,
+} from '../../../../core/log/standing.ts'
+import { ALICE, applied, LogSwarm } from '../../../support/log-swarm.ts'
 import { missing } from '../../../support/missing.ts'
-import { keyNamed } from '../../../support/people.ts'
+import { digestNamed, keyNamed } from '../../../support/people.ts'
 
 const WORKER = keyNamed('w0')
 const ONE = 1_024
@@ -109,6 +118,69 @@ test('the rate of a job is fixed when its workers are', () => {
   applied(swarm.apply('assignment', swarm.assignment(later)))
   assert.equal(swarm.job(later.id).auditPermille, [100, 1_000])
   assert.equal(swarm.job(held.id).auditPermille, [1_000, 1_000])
+})
+
+const [LAZY, HONEST, OTHER] = [keyNamed('v1').peer, keyNamed('v2').peer, keyNamed('v3').peer]
+const auditorOf = (swarm: LogSwarm, peer = LAZY): Standing => standingOf(swarm.state, peer) ?? missing('a standing')
+const OUTVOTES = { auditors: [HONEST, OTHER], outvoted: [LAZY] }
+/** Its reports are borne out. */
+const BEARS_OUT = { auditors: [LAZY, OTHER] }
+const barred = (swarm: LogSwarm): boolean => isBarred(auditorOf(swarm))
+
+test('who is outvoted three times within a short time audits nothing more, weighs less and is watched', () => {
+  const swarm = new LogSwarm()
+  work(swarm, 2, OUTVOTES)
+  assert.equal([auditorOf(swarm).outvoted, barred(swarm)], [2_027, false])
+  assert.is(auditorOf(swarm).watch, 50)
+  work(swarm, 1, OUTVOTES)
+  assert.equal([auditorOf(swarm).outvoted, barred(swarm)], [3_009, true])
+  const passed = { ...auditorOf(swarm), base: 60, passed: 1_000 }
+  assert.equal(
+    [0, 1_024, 2_559, 2_560].map((outvoted) => weightOf({ ...passed, outvoted })),
+    [64, 63, 62, 15],
+  )
+  assert.equal([auditorOf(swarm, HONEST).outvoted, auditorOf(swarm, OTHER).outvoted], [0, 0])
+  assert.not(isRosterBarred(auditorOf(swarm), swarm.state.epoch), 'not under the roster that was drawn up before')
+  assert.ok(isRosterBarred(auditorOf(swarm), swarm.state.epoch + 1n))
+})
+
+test('a mark is forgotten as reports are borne out, and one in a while bars nobody', () => {
+  const swarm = new LogSwarm()
+  for (let round = 0; round < 3; round += 1) {
+    work(swarm, 1, OUTVOTES)
+    work(swarm, 30, BEARS_OUT)
+    assert.not(barred(swarm))
+  }
+  const left = auditorOf(swarm).outvoted
+  assert.ok(left < 1_024, `${left}`)
+  work(swarm, 1, { auditors: [LAZY] })
+  assert.is(auditorOf(swarm).outvoted, left, 'a report alone is borne out by nobody')
+})
+
+test('who is barred comes back by work of its own that passes', () => {
+  const swarm = new LogSwarm()
+  for (let round = 0; round < 3; round += 1) work(swarm, 1, { auditors: [HONEST, OTHER], outvoted: [WORKER.peer] })
+  assert.ok(isBarred(standing(swarm)))
+  const marked = standing(swarm).outvoted
+  work(swarm, 1, { verdict: 'fail', reason: 'tokens_root', methods: 1 })
+  assert.is(standing(swarm).outvoted, marked)
+  work(swarm, 12)
+  assert.not(isBarred(standing(swarm)))
+  const { outvoted } = standing(swarm)
+  work(swarm, 5)
+  assert.is(standing(swarm).outvoted, outvoted, 'what is left is forgotten by audits alone')
+})
+
+test('an overturned verdict marks those whose reports made it, also when another of its class was disputed', () => {
+  const swarm = new LogSwarm()
+  const auditsHash = digestNamed('reports')
+  const parts = { methods: 7, auditsHash }
+  const job = swarm.judged({ replicas: 3 }, [{ ...parts, auditors: [LAZY, HONEST] }, parts, {}])
+  applied(swarm.apply('settlement', swarm.settlement(job, 0)))
+  applied(swarm.apply('dispute', swarm.dispute(job, ALICE, { replica: 1 })))
+  applied(swarm.apply('correction', swarm.ruling(job, 'upheld')))
+  assert.equal([auditorOf(swarm).outvoted, auditorOf(swarm, HONEST).outvoted], [1_024, 1_024])
+  assert.is(auditorOf(swarm, OTHER).outvoted, 0)
 })
 
 test.run()

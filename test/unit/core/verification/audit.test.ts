@@ -2,14 +2,17 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   type AuditedPosition,
+  type AuditReport,
   auditCommit,
   marginRoot,
+  type Probe,
+  probeDistance,
   probePositions,
   probesAgree,
   probesOf,
   statisticsOf,
 } from '../../../../core/verification/audit.ts'
-import { digestNamed, swarmNamed } from '../../../support/people.ts'
+import { digestNamed, jobNamed, keyNamed, swarmNamed } from '../../../support/people.ts'
 import { seededRandom, testSeed } from '../../../support/seeded-random.ts'
 
 const at = (
@@ -90,7 +93,21 @@ test('probes tell who looked: small differences of logits agree, guesses do not'
   const guessed = positions.map(() => at(0, [1, 2, 3], [5, 4.99, 1]))
   assert.not(probesAgree(mine, probesOf(guessed, places, claimed)))
   assert.not(probesAgree(mine, []))
-  assert.ok(probesAgree([], []))
+  assert.not(probesAgree([], []), 'nothing was shown')
+})
+
+test('probes are as far apart as the median of their gaps; another best token moves both gaps', () => {
+  const probe = (position: number, gap256: number, topId = 7): Probe => ({ position, topId, gap256, claimedGap256: 0 })
+  const mine = [probe(0, 100), probe(1, 500), probe(2, 20)]
+  assert.is(probeDistance(mine, [probe(0, 110), probe(1, 500), probe(2, 90)]), 10)
+  assert.is(probeDistance(mine, [probe(0, 100, 8), probe(1, 501), probe(2, 20, 8)]), 40)
+  assert.is(probeDistance(mine, [probe(0, 100), probe(1, 500)]), undefined)
+  assert.is(probeDistance(mine, [probe(0, 100), probe(1, 500), probe(3, 20)]), undefined)
+  const five = (gap256: number) => [0, 1, 2, 3, 4].map((position) => probe(position, gap256))
+  assert.ok(probesAgree(five(0), five(64)))
+  assert.not(probesAgree(five(0), five(65)))
+  assert.ok(probesAgree(five(0).slice(1), five(128).slice(1)), 'of few probes the middle one may be an extreme')
+  assert.not(probesAgree(five(0).slice(1), five(129).slice(1)))
 })
 
 test('a claimed token that is not listed has the largest gap', () => {
@@ -98,9 +115,19 @@ test('a claimed token that is not listed has the largest gap', () => {
   assert.equal(probe, { position: 0, topId: 1, gap256: 128, claimedGap256: 0xffff })
 })
 
-test('a commitment to a report depends on its salt', () => {
-  const [swarm, body] = [swarmNamed('swarm'), Uint8Array.of(1, 2)]
-  assert.is.not(auditCommit(swarm, body, new Uint8Array(32)), auditCommit(swarm, body, new Uint8Array(32).fill(1)))
+const REPORT: AuditReport = {
+  ...{ jobId: jobNamed('job'), attempt: 0, replica: 0, worker: keyNamed('w0').peer, engineId: 'engine' },
+  ...{ commitmentHash: digestNamed('commitment'), policyId: digestNamed('policy'), ...statisticsOf([at(0)], [7]) },
+  ...{ probes: probesOf([at(0)], [0], [7]), verdict: 'pass', replayMs: 1, textDigest: digestNamed('text') },
+  ...{ salt: new Uint8Array(32), others: [] },
+}
+
+test('a commitment to a report depends on its salt, and not on what it was told of others later', () => {
+  const swarm = swarmNamed('swarm')
+  const commit = (parts: Partial<AuditReport>) => auditCommit(swarm, { ...REPORT, ...parts })
+  assert.is.not(commit({}), commit({ salt: new Uint8Array(32).fill(1) }))
+  assert.is.not(commit({}), commit({ verdict: 'fail' }))
+  assert.is(commit({}), commit({ others: [digestNamed('other')] }))
 })
 
 test.run()

@@ -1,17 +1,15 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { rosterSnapshot } from '../../../../core/roster/roster.ts'
+import { ROLE, rosterSnapshot } from '../../../../core/roster/roster.ts'
 import {
   auditBeacon,
   auditedClasses,
   auditorsFor,
   auditsHash,
   classesOf,
-  classVerdict,
   commitSetDigest,
-  isCoAudited,
   isDrawn,
-  reportsMissing,
+  isPanel,
 } from '../../../../core/verification/auditing.ts'
 import { digestNamed, jobNamed, memberNamed } from '../../../support/people.ts'
 
@@ -37,8 +35,8 @@ test('lots fall as often as the rate says: 1,000 always, 0 never, a tenth in bet
   assert.is(drawn(0), 0)
   // 2,000 fixed beacons: 200 expected, standard deviation 13.
   assert.ok(Math.abs(drawn(100) - 200) < 54, `${drawn(100)} of 2000`)
-  const second = BEACONS.filter((beacon) => isCoAudited(beacon, 1)).length
-  assert.ok(Math.abs(second - 400) < 72, `${second} of 2000`)
+  const panels = BEACONS.filter((beacon) => isPanel(beacon, 1)).length
+  assert.ok(Math.abs(panels - 200) < 54, `${panels} of 2000`)
 })
 
 test('equal outputs are one class, and one lot on a member is enough', () => {
@@ -71,10 +69,12 @@ test('auditors are no part of the job, of other owners, and one of an owner', ()
     memberNamed('twin 1', { owner }),
     memberNamed('twin 2', { owner }),
     memberNamed('only an edge', { roles: 4 }),
+    memberNamed('outvoted too often', { roles: ROLE.worker | ROLE.barred }),
   ]
   const roster = rosterSnapshot(1n, members)
   const involved = [memberNamed('worker').peer, memberNamed('edge').peer]
   const never = [...involved, memberNamed('of the worker').peer, memberNamed('only an edge').peer]
+  never.push(memberNamed('outvoted too often').peer)
   const seen = new Set<string>()
   for (const beacon of BEACONS.slice(0, 200)) {
     const auditors = auditorsFor(roster, beacon, 0, involved)
@@ -84,28 +84,6 @@ test('auditors are no part of the job, of other owners, and one of an owner', ()
     for (const peer of auditors) seen.add(peer)
   }
   assert.is(seen.size, 11, 'everybody who may audit is drawn now and then')
-})
-
-test('one report is enough when it has no doubts and is not shown to a second; doubts ask for three', () => {
-  assert.is(reportsMissing([], false), 1)
-  assert.is(reportsMissing(['abstain'], false), 1)
-  assert.is(reportsMissing(['pass'], false), 0)
-  assert.is(reportsMissing(['pass'], true), 1)
-  assert.is(reportsMissing(['suspect'], false), 2)
-  assert.is(reportsMissing(['pass', 'fail'], true), 1)
-  assert.is(reportsMissing(['fail', 'abstain', 'fail', 'pass'], false), 0)
-})
-
-test('two doubts make a verdict, one is outvoted, and one alone is only a suspicion', () => {
-  assert.is(classVerdict([]), 'none')
-  assert.is(classVerdict(['abstain', 'inconclusive']), 'none')
-  assert.is(classVerdict(['pass']), 'pass')
-  assert.is(classVerdict(['fail']), 'suspect')
-  assert.is(classVerdict(['fail', 'pass']), 'suspect')
-  assert.is(classVerdict(['fail', 'pass', 'pass']), 'pass')
-  assert.is(classVerdict(['fail', 'suspect', 'pass']), 'fail')
-  assert.is(classVerdict(['suspect', 'suspect', 'pass']), 'suspect')
-  assert.is(classVerdict(['fail', 'fail']), 'fail')
 })
 
 test('the hash of reports depends on each and on their order', () => {

@@ -205,6 +205,8 @@ test('one sound replica passes on structure alone', () => {
     policyId: EXACT_V1.id,
     auditsHash: ZERO_DIGEST,
     evidenceMicro: 0,
+    auditors: [],
+    outvoted: [],
   })
 })
 

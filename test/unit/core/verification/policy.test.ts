@@ -23,6 +23,8 @@ function finding(replica: number, parts: Partial<Finding> = {}): Finding {
     policyId: EXACT_V1.id,
     auditsHash: digestNamed('no reports'),
     evidenceMicro: 0,
+    auditors: [],
+    outvoted: [],
     ...parts,
   }
 }

@@ -32,6 +32,7 @@ function reportOf(positions: readonly AuditedPosition[], verdict: AuditReport['v
     ...{ commitmentHash: digestNamed('commitment'), policyId: digestNamed('policy') },
     ...{ ...statisticsOf(positions, claimed), probes: probesOf(positions, asked, claimed) },
     ...{ verdict, replayMs: 1, textDigest: digestNamed('text') },
+    ...{ salt: new Uint8Array(32), others: [] },
   }
 }
 

@@ -5,13 +5,7 @@ import { openAs } from '../../../../core/identity/envelope.ts'
 import type { KeyPair } from '../../../../core/identity/keys.ts'
 import { type PeerId, parseDigest } from '../../../../core/ids.ts'
 import { invariant } from '../../../../core/invariant.ts'
-import {
-  type AuditAsk,
-  auditAskCodec,
-  auditShowCodec,
-  auditShownCodec,
-  judgeAuditAsk,
-} from '../../../../core/job/audit-messages.ts'
+import { type AuditAsk, auditAskCodec, auditShowCodec, judgeAuditAsk } from '../../../../core/job/audit-messages.ts'
 import { planAudits } from '../../../../core/job/judge.ts'
 import { genesisRoster } from '../../../../core/log/genesis.ts'
 import { PLAIN, payloadCodec, payloadCommitment, plainMessage } from '../../../../core/log/intent.ts'
@@ -30,6 +24,7 @@ import { FAKE_CHAT, fakeModel, runnerOf } from '../../../support/fake-models.ts'
 import { EDGE, expectAccepted, JobRun, OTHER_EDGE, OUTPUT, secretOf } from '../../../support/job-run.ts'
 import { createMemoryDisk, createMemoryStore } from '../../../support/memory-store.ts'
 import { missing } from '../../../support/missing.ts'
+import { digestNamed } from '../../../support/people.ts'
 import { openedBy, sealedBy } from '../../../support/sealed.ts'
 import { replicaInputs } from '../../../support/seeds.ts'
 import { within } from '../../../support/within.ts'
@@ -113,10 +108,12 @@ test(
     )
     assert.is(committed.signer, about.auditors[0])
     assert.is([...disk.rows.keys()].filter((key) => key.includes('audit/')).length, 1, 'it is on disk by now')
-    const shown = expectAccepted(auditShownCodec.decode(await ask('audit/show', auditShowCodec.encode(about.place))))
-    const report = expectAccepted(openAs(auditCodec, shown.report, swarmId))
+    const others = [digestNamed('what another is bound to')]
+    const shown = await ask('audit/show', auditShowCodec.encode({ ...about.place, others }))
+    const report = expectAccepted(openAs(auditCodec, shown, swarmId))
     assert.is(report.signer, about.auditors[0])
-    assert.is(committed.value.commit, auditCommit(swarmId, report.body, shown.salt))
+    assert.is(committed.value.commit, auditCommit(swarmId, report.value))
+    assert.equal(report.value.others, others)
     const { positions, probes, verdict, worker } = report.value
     assert.equal(
       [positions, probes.length, verdict, worker],
@@ -134,11 +131,12 @@ test(
     const body = auditAskCodec.encode(about.ask)
     const committed = await first.ask('audit/ask', body)
     assert.equal(await first.ask('audit/ask', body), committed)
-    const shown = await first.ask('audit/show', auditShowCodec.encode(about.place))
+    const shown = await first.ask('audit/show', auditShowCodec.encode({ ...about.place, others: [] }))
     const restarted = await benchOf(about, about.auditors[0], first.disk, NO_MODEL)
     assert.equal(await restarted.ask('audit/ask', body), committed)
-    assert.equal(await restarted.ask('audit/wait', auditShowCodec.encode(about.place)), committed)
-    assert.equal(await restarted.ask('audit/show', auditShowCodec.encode(about.place)), shown)
+    assert.equal(await restarted.ask('audit/wait', auditShowCodec.encode({ ...about.place, others: [] })), committed)
+    const later = { ...about.place, others: [digestNamed('what another is bound to')] }
+    assert.equal(await restarted.ask('audit/show', auditShowCodec.encode(later)), shown)
   }),
 )
 
@@ -169,8 +167,8 @@ test(
     assert.is(await saidOf(askOfOther('audit/ask', auditAskCodec.encode(about.ask))), REFUSED)
     assert.is(await saidOf(ask('audit/ask', auditAskCodec.encode({ ...about.ask, bitmap: 0 }))), REFUSED)
     assert.is(disk.rows.size, 0)
-    assert.is(await saidOf(ask('audit/show', auditShowCodec.encode(about.place))), REFUSED)
-    assert.is(await saidOf(ask('audit/wait', auditShowCodec.encode(about.place))), REFUSED)
+    assert.is(await saidOf(ask('audit/show', auditShowCodec.encode({ ...about.place, others: [] }))), REFUSED)
+    assert.is(await saidOf(ask('audit/wait', auditShowCodec.encode({ ...about.place, others: [] }))), REFUSED)
   }),
 )
 
@@ -193,7 +191,7 @@ test(
       },
     })
     assert.is((await slow.ask('audit/ask', body)).length, 0)
-    const again = auditShowCodec.encode(about.place)
+    const again = auditShowCodec.encode({ ...about.place, others: [] })
     let answer = await slow.ask('audit/wait', again)
     while (answer.length === 0) answer = await slow.ask('audit/wait', again)
     assert.equal(answer, await slow.ask('audit/ask', body))
