@@ -17,8 +17,13 @@ class PositionScorer {
   double Score(const Candidate& candidate) const;
   // Gumbel(0, 1); not to be called at temperature 0.
   double Noise(TokenId id) const;
+  // Whether the score is at least `least`: only then `score` is it. Takes no logarithm where it is far below.
+  bool Reaches(const Candidate& candidate, double least, double* score) const;
 
  private:
+  uint64_t HashOf(TokenId id) const;
+  static double NoiseOf(uint64_t hash);
+
   const double temperature_;
   SipState key_{};
 };

@@ -175,6 +175,36 @@ TEST("gumbel-v1 at temperature 0 takes the best, ties by lower id, and any posit
   CHECK_EQ(ChooseGumbel({}, spec, 0), -1);
 }
 
+TEST("gumbel-v1 chooses, and bounds a claim, as if every candidate had been scored") {
+  Random random;
+  for (int round = 0; round < 20000; round++) {
+    std::vector<float> row(random.Below(70) + 1);
+    for (float& logit : row) logit = RandomLogit(random, static_cast<int>(random.Below(3))) * (round % 2 == 0 ? 1.0f : 0.1f);
+    const Candidates candidates = CandidatesOf(row);
+    if (candidates.count == 0) continue;
+    GumbelSpec spec;
+    for (uint8_t& byte : spec.seed) byte = static_cast<uint8_t>(random.Next());
+    spec.temperature = static_cast<double>(random.Below(5)) * 0.5;
+    spec.top_k = static_cast<int32_t>(random.Below(40)) + 1;
+    const uint32_t t = static_cast<uint32_t>(random.Below(5000));
+    const PositionScorer scorer(spec, t);
+    const auto better = [&scorer](const Candidate& a, const Candidate& b) {
+      return scorer.Score(a) > scorer.Score(b) || (scorer.Score(a) == scorer.Score(b) && a.id < b.id);
+    };
+    const auto* const first = candidates.top.data();
+    const auto* const best = std::min_element(first, first + std::min(candidates.count, spec.top_k), better);
+    CHECK_EQ(ChooseGumbel(candidates, spec, t), best->id);
+    double score = 0;
+    CHECK(scorer.Reaches(*best, scorer.Score(*best), &score) && score == scorer.Score(*best));
+    CHECK(std::isinf(score) || !scorer.Reaches(*best, std::nextafter(score, kInfinity), &score));
+    const Candidate& claimed = candidates.top[random.Below(static_cast<uint64_t>(candidates.count))];
+    const bool is_plain = spec.top_k >= candidates.count && std::isfinite(best->logit) && std::isfinite(claimed.logit);
+    if (!is_plain) continue;
+    const double lost = scorer.Score(*best) - scorer.Score(claimed);
+    CHECK_EQ(MarginOf(candidates, claimed.id, spec, t).nats, std::min(lost, kOutsideMarginNats));
+  }
+}
+
 TEST("a claim outside the top-k costs most, but for one that is just below its edge") {
   const Candidates candidates = CandidatesOf({4, 3.9f, 3.7f, 1});
   GumbelSpec spec;
