@@ -1,9 +1,10 @@
 /**
- * What a checkable answer costs beside its tokens, worker and receiver together: the chain of signed chunks and acknowledgements, and
- * the commitment at the end.
+ * What a checkable answer costs beside its tokens: the chain of signed chunks and acknowledgements, and the commitment at the end. Both
+ * sides run here, and what the receiver takes is counted, so that it can be told apart.
  */
-import { openAs, sealAs } from '../../core/identity/envelope.ts'
+import { encodeEnvelope, openAs, seal, sealAs } from '../../core/identity/envelope.ts'
 import { keyPairFromSeed } from '../../core/identity/keys.ts'
+import { forgetSignatures } from '../../core/identity/signatures.ts'
 import { parseDigest, parseSwarmId } from '../../core/ids.ts'
 import {
   ackCodec,
@@ -25,6 +26,7 @@ const RECEIVER = keyPairFromSeed(new Uint8Array(32).fill(2))
 const NONCE = new Uint8Array(16).fill(3)
 const ZEROS = '0'.repeat(64)
 const SALT = new Uint8Array(32)
+const NS_PER_US = 1_000
 
 export class Proof {
   readonly #jobId = present(parseDigest(ZEROS))
@@ -32,11 +34,17 @@ export class Proof {
   readonly #ids: number[] = []
   #chunked = 0
   #chain: ChainState
+  readonly #receiverUs: number[] = []
 
   constructor() {
     const [swarmId, jobId] = [this.#swarmId, this.#jobId]
     const peers = { worker: WORKER.peer, receiver: RECEIVER.peer }
     this.#chain = openChain({ swarmId, jobId, attempt: 0, replica: 0, ...peers, nonce: NONCE })
+  }
+
+  /** What the receiver's side of each chunk has taken, elapsed. */
+  get receiverUs(): readonly number[] {
+    return this.#receiverUs
   }
 
   tokens(ids: readonly number[]): void {
@@ -51,16 +59,27 @@ export class Proof {
   }
 
   #chunk(tokenCount: number): void {
-    const swarmId = this.#swarmId
     const nowNs = process.hrtime.bigint()
     const ids = this.#ids.slice(this.#chunked, this.#chunked + tokenCount)
-    const sent = sealAs(chunkCodec, nextChunk(this.#chain, ids, nowNs), swarmId, WORKER)
-    const chunk = taken(openAs(chunkCodec, sent, swarmId))
+    const value = nextChunk(this.#chain, ids, nowNs)
+    const body = chunkCodec.encode(value)
+    const longer = taken(extendChain(this.#chain, { value, signer: WORKER.peer, body }))
+    const sent = encodeEnvelope(seal(chunkCodec.type, this.#swarmId, body, WORKER))
+    const sentNs = process.hrtime.bigint()
+    const answer = this.#received(sent, ids, nowNs)
+    this.#receiverUs.push(Number(process.hrtime.bigint() - sentNs) / NS_PER_US)
+    // Who signs is another process than who verifies: neither knows the other's signatures.
+    forgetSignatures()
+    this.#chain = taken(acknowledge(longer, taken(openAs(ackCodec, answer, this.#swarmId))))
+    this.#chunked += tokenCount
+  }
+
+  #received(sent: Uint8Array, ids: readonly number[], nowNs: bigint): Uint8Array {
+    forgetSignatures()
+    const chunk = taken(openAs(chunkCodec, sent, this.#swarmId))
     if (chunkLeaf(this.#chain.start, chunk.value.index, ids) !== chunk.value.tokensLeaf) throw new Error('another leaf')
     const longer = taken(extendChain(this.#chain, chunk))
-    const answer = sealAs(ackCodec, nextAck(longer, nowNs, NONCE), swarmId, RECEIVER)
-    this.#chain = taken(acknowledge(longer, taken(openAs(ackCodec, answer, swarmId))))
-    this.#chunked += tokenCount
+    return sealAs(ackCodec, nextAck(longer, nowNs, NONCE), this.#swarmId, RECEIVER)
   }
 }
 

@@ -17,9 +17,12 @@ import { auditRatioOf125m } from './recorded.ts'
 
 const STREAMS = 8
 const THREADS = 1
-/** Of one stream in one run; an answer that ends is followed by another. */
-const TOKENS = 512
-const ANSWER_TOKENS_MAX = 256
+/** Of one stream in one run; an answer that ends is followed by another, and the last is cut, so that all streams end together. */
+const TOKENS = 256
+/** Runs of each way to write for one of an audit: what is looked for there is far smaller. */
+const WRITE_RUNS = 8
+/** Seeds of a stream in a run; no way writes an answer twice. */
+const ANSWERS_MAX = 64
 const RUN_MS_MAX = 120_000
 const MEMORY_BYTES_MAX = 2 ** 32
 const OPENING = 'Once upon a time there was a small boat'
@@ -31,6 +34,8 @@ const PLAIN: SamplingSpec = {
 }
 const REPLICAS = 3
 const WANTED_SLOWDOWN = 0.01
+/** Standard deviations. */
+const NORMAL_95 = 1.96
 
 type Answer = { readonly ids: readonly number[]; readonly ms: number }
 
@@ -41,12 +46,12 @@ export async function costPart(runs: number): Promise<object> {
   const loaded = await engine.load({ ...file, threads: THREADS, slotCount: STREAMS, memoryBytesMax: MEMORY_BYTES_MAX })
   try {
     const prompt = await engine.tokenize(OPENING, true)
-    const samples = await inTurn([...writing(engine, prompt), checking(engine, prompt)], runs)
-    const ratios = samples('audit', 'ratio')
+    const written = await inTurn(writing(engine, prompt), runs * WRITE_RUNS)
+    const ratios = (await inTurn([checking(engine, prompt)], runs))('audit', 'ratio')
     return {
       ...{ model: { name: CFAB_TINY.id, digest }, engineId: loaded.engineId, driver: loaded.driver.kind },
       ...{ streams: STREAMS, threads: THREADS, runs },
-      slowdown: slowdownOf(samples),
+      slowdown: slowdownOf(written),
       proofBytes: proofBytes(),
       audit: { unit: 'CPU time of an audit over that of the generation', overGeneration: spread(ratios) },
       overhead: { 'cfab-tiny': overheadOf(median(ratios)), '125m': overheadOf(auditRatioOf125m()) },
@@ -57,15 +62,24 @@ export async function costPart(runs: number): Promise<object> {
 }
 
 function writing(engine: HostBackend, prompt: Uint32Array): readonly Way[] {
-  const way = (name: string, sampling: SamplingSpec, open: () => Proof | undefined): Way => ({
-    name,
-    run: async () => {
-      const startMs = cpuMsOf(engine.pid)
-      const lanes = Array.from({ length: STREAMS }, (_, lane) => stream(engine, prompt, sampling, lane, open))
-      const tokens = (await Promise.all(lanes)).reduce((sum, count) => sum + count, 0)
-      return { us: ((cpuMsOf(engine.pid) - startMs) * 1_000) / tokens }
-    },
-  })
+  const way = (name: string, sampling: SamplingSpec, open: () => Proof | undefined): Way => {
+    let run = 0
+    return {
+      name,
+      run: async () => {
+        const startMs = cpuMsOf(engine.pid)
+        const lanes = Array.from({ length: STREAMS }, (_, lane) =>
+          stream(engine, prompt, sampling, (run * STREAMS + lane) * ANSWERS_MAX, open),
+        )
+        run += 1
+        const chunksUs = (await Promise.all(lanes)).flat()
+        const us = ((cpuMsOf(engine.pid) - startMs) * 1_000) / (STREAMS * TOKENS)
+        // The middle one for all of them: the clock also runs while others have the processor.
+        const receiverUs = (median(chunksUs) * chunksUs.length) / (STREAMS * TOKENS)
+        return { us, receiverUs, workerUs: us - receiverUs }
+      },
+    }
+  }
   return [
     way('checkable', CHECKABLE, () => new Proof()),
     way('checkable without chain', CHECKABLE, () => undefined),
@@ -73,27 +87,24 @@ function writing(engine: HostBackend, prompt: Uint32Array): readonly Way[] {
   ]
 }
 
-/** @returns tokens written, at least TOKENS */
+/** Writes TOKENS tokens. @returns what the receiver took for each chunk, microseconds */
 async function stream(
   engine: HostBackend,
   prompt: Uint32Array,
   sampling: SamplingSpec,
-  lane: number,
+  firstSalt: number,
   open: () => Proof | undefined,
-): Promise<number> {
+): Promise<readonly number[]> {
+  const receiverUs: number[] = []
   let written = 0
-  for (let answer = 0; written < TOKENS; answer += 1) {
-    const seed = lane * 64 + answer
-    const { ids } = await write(
-      engine,
-      prompt,
-      sampling.kind === 'llama' ? { ...sampling, seed } : sampling,
-      seed,
-      open(),
-    )
+  for (let salt = firstSalt; written < TOKENS; salt += 1) {
+    const seeded = sampling.kind === 'llama' ? { ...sampling, seed: salt } : sampling
+    const proof = open()
+    const { ids } = await write(engine, prompt, seeded, salt, TOKENS - written, proof)
     written += ids.length
+    receiverUs.push(...(proof?.receiverUs ?? []))
   }
-  return written
+  return receiverUs
 }
 
 async function write(
@@ -101,10 +112,11 @@ async function write(
   promptIds: Uint32Array,
   sampling: SamplingSpec,
   salt: number,
+  maxTokens: number,
   proof?: Proof,
 ): Promise<Answer> {
   const startMs = cpuMsOf(engine.pid)
-  const request = { promptIds, sampling, seed: seedOf(salt), maxTokens: ANSWER_TOKENS_MAX, stop: [] }
+  const request = { promptIds, sampling, seed: seedOf(salt), maxTokens, stop: [] }
   const written: number[] = []
   let whole = ''
   for await (const { ids, text } of engine.generate(request, AbortSignal.timeout(RUN_MS_MAX))) {
@@ -117,16 +129,19 @@ async function write(
 }
 
 function seedOf(salt: number): Uint8Array {
-  return Uint8Array.of(salt & 0xff, salt >> 8, ...new Uint8Array(30))
+  return new Uint8Array(32)
+    .with(0, salt & 0xff)
+    .with(1, (salt >> 8) & 0xff)
+    .with(2, salt >> 16)
 }
 
 /** One answer alone, then its audit alone. */
 function checking(engine: HostBackend, promptIds: Uint32Array): Way {
-  let salt = 1_000
+  let salt = 0
   const run = async () => {
     let [writeMs, auditMs, answers] = [0, 0, 0]
     for (; answers < STREAMS; answers += 1) {
-      const { ids, ms } = await write(engine, promptIds, CHECKABLE, salt)
+      const { ids, ms } = await write(engine, promptIds, CHECKABLE, salt, TOKENS)
       const startMs = cpuMsOf(engine.pid)
       const claim = { promptIds, sampling: CHECKABLE, seed: seedOf(salt), outputIds: Uint32Array.from(ids) }
       const chunks = engine.schedule(promptIds.length)
@@ -140,21 +155,33 @@ function checking(engine: HostBackend, promptIds: Uint32Array): Way {
   return { name: 'audit', run }
 }
 
-/** In time of processors, both processes together: what else the machine does meanwhile counts for nothing. */
+/**
+ * In time of processors, both processes together: what else the machine does meanwhile counts for nothing. The ways draw other tokens
+ * from the same distribution, so that only many runs say what one costs more.
+ */
 function slowdownOf(samples: Samples): object {
-  const [plain, checkable, chainless] = ['plain', 'checkable', 'checkable without chain'].map((way) =>
-    samples(way, 'us'),
-  )
-  const more = (costs: readonly number[] = []): readonly number[] =>
-    costs.map((cost, run) => cost / (plain?.[run] ?? Number.NaN) - 1)
+  const plain = samples('plain', 'us')
+  const more = (way: string, figure: string): object =>
+    spread(samples(way, figure).map((cost, run) => cost / (plain[run] ?? Number.NaN) - 1))
   return {
-    ...{ unit: 'microseconds of CPU time a token', plain, checkable, checkableWithoutChain: chainless },
-    ...{ wanted: WANTED_SLOWDOWN, more: spread(more(checkable)), moreWithoutChain: spread(more(chainless)) },
+    ...{ unit: 'microseconds of CPU time a token', runs: plain.length, tokensOfRun: STREAMS * TOKENS },
+    ...{ plain, worker: samples('checkable', 'workerUs'), receiver: samples('checkable', 'receiverUs') },
+    ...{ withoutChain: samples('checkable without chain', 'us'), wanted: WANTED_SLOWDOWN },
+    ...{ more: more('checkable', 'workerUs'), moreWithoutChain: more('checkable without chain', 'us') },
+    moreWithReceiver: more('checkable', 'us'),
   }
 }
 
+/** With the bounds between which the median lies with 95 % certainty, whatever the distribution: by the order of the values. */
 function spread(values: readonly number[]) {
-  return { values, median: median(values), quartiles: [quantile(values, 0.25), quantile(values, 0.75)] }
+  const sorted = values.toSorted((a, b) => a - b)
+  const half = (NORMAL_95 * Math.sqrt(values.length)) / 2
+  const bound = (place: number): number | undefined => sorted[Math.min(values.length - 1, Math.max(0, place))]
+  const interval = [bound(Math.floor(values.length / 2 - half)), bound(Math.ceil(values.length / 2 + half) - 1)]
+  return {
+    ...{ values, median: median(values), interval },
+    quartiles: [quantile(values, 0.25), quantile(values, 0.75)],
+  }
 }
 
 /** Work of auditors over work of workers: share drawn x audits of a drawn output x cost of one. Honest outputs, which pass. */

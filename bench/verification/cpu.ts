@@ -1,20 +1,21 @@
 /** Time that processors have spent, on Linux: on a machine that others use too, elapsed time says little. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
-const MS_PER_TICK = 10
+const NS_PER_MS = 1_000_000
 const US_PER_MS = 1_000
-/** Of what follows the name in parentheses: utime and stime, see proc_pid_stat(5). */
-const USER_PLACE = 11
 
-/** Milliseconds of this process and of another one, all threads, user and system. */
+/**
+ * Milliseconds of this process and of another one, all threads that still run, user and system.
+ *
+ * Why the scheduler's figures: those of proc_pid_stat(5) count ten milliseconds at a time.
+ */
 export function cpuMsOf(pid: number | undefined): number {
-  const { user, system } = process.cpuUsage()
-  const own = (user + system) / US_PER_MS
   if (pid === undefined) throw new Error('the compute host is gone')
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const [utime, stime] = text
-    .slice(text.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(USER_PLACE, USER_PLACE + 2)
-  return own + (Number(utime) + Number(stime)) * MS_PER_TICK
+  const { user, system } = process.cpuUsage()
+  const tasks = `/proc/${pid}/task`
+  const ranNs = readdirSync(tasks).map((task) => {
+    const [ran] = readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')
+    return Number(ran)
+  })
+  return (user + system) / US_PER_MS + ranNs.reduce((sum, ns) => sum + ns, 0) / NS_PER_MS
 }
