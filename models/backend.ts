@@ -185,8 +185,9 @@ export type AuditPosition = {
   readonly margin: number
   /** 0-based rank of the claimed token by logit, or 64 when it is not among the top 64. */
   readonly rank: number
-  readonly topIds: readonly number[]
-  readonly topLogits: readonly number[]
+  /** The 64 best by logit, best first, fewer in a smaller vocabulary. */
+  readonly topIds: ArrayLike<number>
+  readonly topLogits: ArrayLike<number>
 }
 
 /** Unit vectors in the order of the texts, and how many tokens each text took. */

@@ -5,8 +5,8 @@
  * step, whatever the number of slots.
  */
 import type { ErrorCode, ErrorDetail } from '../core/errors.ts'
+import type { AuditColumns } from './audited.ts'
 import type {
-  AuditPosition,
   AuditRequest,
   BackendMetrics,
   ChatMessage,
@@ -45,7 +45,7 @@ export type HostFrame =
   | { readonly type: 'rendered'; readonly call: number; readonly text: string }
   | { readonly type: 'detokenized'; readonly call: number; readonly text: string }
   | { readonly type: 'tokenized'; readonly call: number; readonly ids: Uint32Array }
-  | { readonly type: 'audited'; readonly call: number; readonly positions: readonly AuditPosition[] }
+  | { readonly type: 'audited'; readonly call: number; readonly columns: AuditColumns }
   | { readonly type: 'embedded'; readonly call: number; readonly embedded: Embedded }
   | { readonly type: 'measured'; readonly call: number; readonly metrics: BackendMetrics }
   | { readonly type: 'aborted'; readonly call: number }

@@ -2,6 +2,7 @@
 import { FabricError } from '../core/errors.ts'
 import { unreachable } from '../core/invariant.ts'
 import { AuditRun } from './audit-run.ts'
+import { columnsOf } from './audited.ts'
 import type { BackendMetrics, LoadedModel, LoadRequest } from './backend.ts'
 import { hostEmbedder } from './embed-hosted.ts'
 import { GenerateRun } from './generate-run.ts'
@@ -48,7 +49,9 @@ class LlamaHosted implements Hosted {
         return this.#driver.add(new GenerateRun(call, frame.request, model, detokenize, piece))
       case 'audit':
         return this.#driver.add(
-          new AuditRun(call, frame.request, (positions) => this.#send({ type: 'audited', call, positions })),
+          new AuditRun(call, frame.request, (positions) =>
+            this.#send({ type: 'audited', call, columns: columnsOf(positions) }),
+          ),
         )
       case 'embed':
         throw new FabricError('CF_MODEL_UNSUPPORTED', { operation: frame.type })

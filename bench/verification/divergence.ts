@@ -55,7 +55,7 @@ async function honestClaims(engine: Engine, seed: number): Promise<readonly Clai
 
 async function seenBy(engine: Engine, claims: readonly Claim[]): Promise<readonly Seen[]> {
   const audits = await inParallel(claims, SLOTS, (claim) => auditClaim(engine, claim))
-  return audits.flat().map(({ topIds, topLogits }) => ({ ids: topIds, logits: topLogits }))
+  return audits.flat().map(({ topIds, topLogits }) => ({ ids: Array.from(topIds), logits: Array.from(topLogits) }))
 }
 
 /** @returns undefined where they list nothing in common */

@@ -7,7 +7,7 @@ import { detokenizeFrom } from '../pieces.ts'
 import type { Prompter } from '../prompt.ts'
 import { outputText } from '../text-stream.ts'
 import type { NativeEngine, NativeModel, OnStep, StepExtra } from './addon.ts'
-import { auditJob, auditPositions, failureOf, generateJob } from './jobs.ts'
+import { auditColumns, auditJob, failureOf, generateJob } from './jobs.ts'
 
 const NS_PER_MS = 1e6
 
@@ -103,9 +103,9 @@ class NativeHosted implements Hosted {
       this.#send({ type: 'failed', call, code, detail })
     }
     for (const audited of extra.audits) {
-      const positions = auditPositions(audited)
+      const columns = auditColumns(audited)
       // One that was given up: nobody waits for it.
-      if (positions.length > 0) this.#send({ type: 'audited', call: audited.call, positions })
+      if (columns.counts.length > 0) this.#send({ type: 'audited', call: audited.call, columns })
     }
     this.#end([...extra.ended, ...extra.failures.map(({ call }) => call)])
   }

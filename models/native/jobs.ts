@@ -1,7 +1,8 @@
 /** A daemon's requests as the native engine takes them. */
 import { FabricError } from '../../core/errors.ts'
 import { invariant } from '../../core/invariant.ts'
-import type { AuditPosition, AuditRequest, GenerateRequest, SamplingSpec } from '../backend.ts'
+import type { AuditColumns } from '../audited.ts'
+import type { AuditRequest, GenerateRequest, SamplingSpec } from '../backend.ts'
 import { promptSchedule } from '../schedule.ts'
 import type { NativeAudit, NativeAudited, NativeFailure, NativeGenerate, NativeSampling } from './addon.ts'
 
@@ -43,20 +44,12 @@ function samplingOf(sampling: SamplingSpec, seed: Uint8Array): NativeSampling {
   return { kind, ...rest, biasIds: Uint32Array.from(biases.keys()), biases: Float32Array.from(biases.values()) }
 }
 
-/** @returns nothing for an audit that was given up */
-export function auditPositions(audited: NativeAudited): readonly AuditPosition[] {
-  const margins = new Float64Array(aligned(audited.margins))
-  const ranks = new Int32Array(aligned(audited.ranks))
-  const ids = [...new Int32Array(aligned(audited.ids))]
-  const logits = [...new Float32Array(aligned(audited.logits))]
-  let at = 0
-  return Array.from(new Int32Array(aligned(audited.counts)), (count, index) => {
-    const from = at
-    at += count
-    const [margin, rank] = [margins[index], ranks[index]]
-    invariant(margin !== undefined && rank !== undefined, 'every position has a margin and a rank')
-    return { margin, rank, topIds: ids.slice(from, at), topLogits: logits.slice(from, at) }
-  })
+export function auditColumns({ margins, ranks, counts, ids, logits }: NativeAudited): AuditColumns {
+  return {
+    ...{ margins: new Float64Array(aligned(margins)), ranks: new Int32Array(aligned(ranks)) },
+    ...{ counts: new Int32Array(aligned(counts)), ids: new Int32Array(aligned(ids)) },
+    logits: new Float32Array(aligned(logits)),
+  }
 }
 
 /** The add-on gives each list a buffer of its own. */

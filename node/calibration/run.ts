@@ -1,5 +1,6 @@
 /** Runs models: honest outputs in every variant, false claims, and an audit of each in other variants. */
 import { FabricError } from '../../core/errors.ts'
+import type { AuditPosition } from '../../models/backend.ts'
 import { Prng } from '../simulation/prng.ts'
 import {
   auditClaim,
@@ -268,6 +269,6 @@ class Runner {
   }
 }
 
-function recordedOf({ topIds, topLogits }: { topIds: readonly number[]; topLogits: readonly number[] }): Recorded {
+function recordedOf({ topIds, topLogits }: AuditPosition): Recorded {
   return { ids: Uint32Array.from(topIds), logits: Float32Array.from(topLogits) }
 }

@@ -1,5 +1,6 @@
 /** The daemon's Backend: every call goes to the compute host of the moment. The object outlives any number of hosts. */
 import { FabricError } from '../../core/errors.ts'
+import { positionsOf } from '../../models/audited.ts'
 import type {
   AuditPosition,
   AuditRequest,
@@ -136,11 +137,12 @@ export class HostBackend implements Backend {
     this.#admit(model)
     try {
       const host = await this.#supervisor.whenReady(signal)
-      return await host.ask(
+      const columns = await host.ask(
         (call) => ({ type: 'audit', call, request }),
-        (frame) => (frame.type === 'audited' ? frame.positions : undefined),
+        (frame) => (frame.type === 'audited' ? frame.columns : undefined),
         signal,
       )
+      return positionsOf(columns)
     } finally {
       this.#admitted -= 1
     }

@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { auditJob, auditPositions, failureOf, generateJob } from '../../../models/native/jobs.ts'
+import { columnsOf, positionsOf } from '../../../models/audited.ts'
+import { auditColumns, auditJob, failureOf, generateJob } from '../../../models/native/jobs.ts'
 import { GREEDY, LLAMA, requestOf } from '../../support/ask-backend.ts'
 
 const PROMPT = Uint32Array.from({ length: 600 }, (_, index) => index)
@@ -56,10 +57,13 @@ test('positions of an audit are cut out of lists in a row', () => {
     ids: bytesOf(Int32Array.of(5, 6, 7)),
     logits: bytesOf(Float32Array.of(1, 0.5, 2)),
   }
-  assert.equal(auditPositions(audited), [
-    { margin: 0, rank: 0, topIds: [5, 6], topLogits: [1, 0.5] },
-    { margin: 0.25, rank: 64, topIds: [7], topLogits: [2] },
-  ])
+  const expected = [
+    { margin: 0, rank: 0, topIds: Int32Array.of(5, 6), topLogits: Float32Array.of(1, 0.5) },
+    { margin: 0.25, rank: 64, topIds: Int32Array.of(7), topLogits: Float32Array.of(2) },
+  ]
+  assert.equal(positionsOf(auditColumns(audited)), expected)
+  assert.equal(positionsOf(columnsOf(expected)), expected)
+  assert.equal(positionsOf(columnsOf([])), [])
 })
 
 test('each failure of the engine is a coded error', () => {
