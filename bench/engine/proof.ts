@@ -2,13 +2,13 @@
  * What a checkable answer costs beside its tokens: the chain of signed chunks and acknowledgements, and the commitment at the end. Both
  * sides run here, and what the receiver takes is counted, so that it can be told apart.
  */
-import { encodeEnvelope, openAs, seal, sealAs } from '../../core/identity/envelope.ts'
+import { encodeEnvelope, openAs, readAs, seal, sealAs } from '../../core/identity/envelope.ts'
 import { keyPairFromSeed } from '../../core/identity/keys.ts'
 import { forgetSignatures } from '../../core/identity/signatures.ts'
 import { parseDigest, parseSwarmId } from '../../core/ids.ts'
 import {
   ackCodec,
-  acknowledge,
+  acknowledgeUnverified,
   type ChainState,
   chunkCodec,
   chunkLeaf,
@@ -70,7 +70,7 @@ export class Proof {
     this.#receiverUs.push(Number(process.hrtime.bigint() - sentNs) / NS_PER_US)
     // Who signs is another process than who verifies: neither knows the other's signatures.
     forgetSignatures()
-    this.#chain = taken(acknowledge(longer, taken(openAs(ackCodec, answer, this.#swarmId))))
+    this.#chain = taken(acknowledgeUnverified(longer, taken(readAs(ackCodec, answer, this.#swarmId))))
     this.#chunked += tokenCount
   }
 

@@ -25,6 +25,9 @@ export type Opened<T> = {
   readonly envelope: Uint8Array
 }
 
+/** What parses, of a signer whose key is admitted; whether it signed is asked when it matters. */
+export type Unverified<T> = Opened<T> & { readonly isSigned: () => boolean }
+
 const VERSION = 1
 const KEY_BYTES = 32
 const SIGNATURE_BYTES = 64
@@ -67,6 +70,12 @@ export function openEnvelope(
   swarmId: SwarmId,
   bytesMax: number = LIMITS.envelopeBytesMax,
 ): Validation<Envelope> {
+  const parsed = parseEnvelope(bytes, expectedType, bytesMax)
+  if (parsed.action === 'accept' && !isSigned(parsed.value, swarmId)) return reject('signature_invalid')
+  return parsed
+}
+
+function parseEnvelope(bytes: Uint8Array, expectedType: string, bytesMax: number): Validation<Envelope> {
   const decoded = decodeWire(bytes, bytesMax)
   if (decoded.action !== 'accept') return decoded
   const parts = parseParts(decoded.value)
@@ -76,8 +85,11 @@ export function openEnvelope(
   const admitted = admitKey(key)
   if (admitted.action !== 'accept') return admitted
   if (signature.length !== SIGNATURE_BYTES) return reject('signature_malformed')
-  if (!verifyOnce(key, signedBytes(type, swarmId, body), signature)) return reject('signature_invalid')
   return accept({ type, body, signer: admitted.value, signature })
+}
+
+function isSigned({ type, body, signer, signature }: Envelope, swarmId: SwarmId): boolean {
+  return verifyOnce(keyOf(signer), signedBytes(type, swarmId, body), signature)
 }
 
 /** Opens an envelope and then parses its body; the bytes that were signed stay beside the value. */
@@ -88,6 +100,22 @@ export function openAs<T>(codec: BodyCodec<T>, bytes: Uint8Array, swarmId: Swarm
   const value = codec.decode(body)
   if (value.action !== 'accept') return value
   return accept({ value: value.value, signer, body, envelope: Uint8Array.from(bytes) })
+}
+
+/**
+ * Opens an envelope and parses its body without the signature.
+ *
+ * Why there is such a thing: where each message names the one before by its hash, one signature speaks for all that it follows. Whoever
+ * reads so must ask `isSigned` before anything of it leaves the stream that it came by.
+ */
+export function readAs<T>(codec: BodyCodec<T>, bytes: Uint8Array, swarmId: SwarmId): Validation<Unverified<T>> {
+  const parsed = parseEnvelope(bytes, codec.type, codec.bytesMax + ENVELOPE_OVERHEAD_BYTES)
+  if (parsed.action !== 'accept') return parsed
+  const { signer, body } = parsed.value
+  const value = codec.decode(body)
+  if (value.action !== 'accept') return value
+  const opened = { value: value.value, signer, body, envelope: Uint8Array.from(bytes) }
+  return accept({ ...opened, isSigned: () => isSigned(parsed.value, swarmId) })
 }
 
 type Parts = { type: string; body: Uint8Array; key: Uint8Array; signature: Uint8Array }

@@ -1,12 +1,12 @@
 /** The worker's side of a token stream: tokens at once, and every 32 tokens or 250 ms a signed chunk header that chains them. */
 import { idsToBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
-import { encodeEnvelope, openAs, seal } from '../../core/identity/envelope.ts'
+import { encodeEnvelope, readAs, seal } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { Digest, JobId, PeerId, SwarmId } from '../../core/ids.ts'
 import {
   ackCodec,
-  acknowledge,
+  acknowledgeUnverified,
   type ChainState,
   chunkCodec,
   extendChain,
@@ -86,9 +86,9 @@ export class ChunkWriter {
 
   /** @param envelope  the receiver's signed acknowledgement; one that does not fit the chain is ignored */
   acknowledged(envelope: Uint8Array): void {
-    const ack = openAs(ackCodec, envelope, this.#ports.swarmId)
+    const ack = readAs(ackCodec, envelope, this.#ports.swarmId)
     if (ack.action !== 'accept') return
-    const next = acknowledge(this.#chain, ack.value)
+    const next = acknowledgeUnverified(this.#chain, ack.value)
     if (next.action !== 'accept') return
     this.#chain = next.value
     this.#wake()

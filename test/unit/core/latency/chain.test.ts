@@ -1,11 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openAs, sealAs } from '../../../../core/identity/envelope.ts'
+import { decodeWire, encodeWire } from '../../../../core/codec/canonical.ts'
+import { openAs, readAs, sealAs } from '../../../../core/identity/envelope.ts'
 import type { KeyPair } from '../../../../core/identity/keys.ts'
 import {
   type Ack,
   ackCodec,
   acknowledge,
+  acknowledgeUnverified,
   type ChainState,
   type Chunk,
   chainStart,
@@ -172,6 +174,33 @@ test('any tampered field of an ack is refused', () => {
   for (const [part, reason] of tampered) {
     assert.is(verdict(acknowledge(state, ackBy({ ...honest, ...part }))), reason, Object.keys(part).join())
   }
+})
+
+/** By the receiver's key, but nobody signed it. */
+function forged(ack: Ack): Uint8Array {
+  const wire = taken(decodeWire(sealAs(ackCodec, ack, SWARM, EDGE), 1_000))
+  assert.ok(Array.isArray(wire))
+  return encodeWire([...wire.slice(0, -1), new Uint8Array(64).fill(1)])
+}
+
+test('a worker looks at every fourth signature of its receiver, and that one speaks for those before it', () => {
+  const taking = (state: ChainState, envelope: Uint8Array) =>
+    acknowledgeUnverified(state, taken(readAs(ackCodec, envelope, SWARM)))
+  const honest = (state: ChainState) => nextAck(state, BigInt(state.ackCount), nonce(state.ackCount + 1))
+  const good = (ack: Ack) => sealAs(ackCodec, ack, SWARM, EDGE)
+  for (const ackCount of [0, 4, 8])
+    assert.is(verdict(taking(send(after(ackCount)), forged(honest(send(after(ackCount)))))), 'signature_invalid')
+  let [worker, receiver] = [send(openChain(START)), send(openChain(START))]
+  for (let index = 0; index < 4; index += 1) {
+    const ack = honest(receiver)
+    receiver = send(taken(acknowledge(receiver, ackBy(ack))))
+    const told = index === 2 ? forged({ ...ack, nextNonce: nonce(99) }) : good(ack)
+    const next = taking(worker, told)
+    assert.is(verdict(next), index === 3 ? 'chunk_out_of_order' : 'accept', `ack ${index}`)
+    if (next.action === 'accept') worker = send(next.value)
+  }
+  assert.is(worker.ackCount, 3, 'what the receiver signed does not follow what it did not')
+  assert.is(verdict(taking(worker, sealAs(ackCodec, honest(worker), SWARM, WORKER))), 'signer_mismatch')
 })
 
 test('an ack of a chunk that has not come is refused', () => {
