@@ -64,6 +64,21 @@ test('any single bit changed in a sealed envelope refuses it', () => {
   }
 })
 
+test('read without its signature, an envelope says the same, and says when asked whether it is signed, here and by its signer', () => {
+  const bytes = e.sealAs(codec, NOTE, swarm, key)
+  const read = (envelope: Uint8Array, swarmId = swarm) => e.readAs(codec, envelope, swarmId)
+  const whole = read(bytes)
+  assert.ok(whole.action === 'accept' && whole.value.isSigned())
+  const { isSigned: _, ...parts } = whole.value
+  assert.equal({ action: 'accept', value: parts }, e.openAs(codec, bytes, swarm))
+  const elsewhere = read(bytes, digestOf(domainHash('vector', utf8('elsewhere'))) as SwarmId)
+  assert.ok(elsewhere.action === 'accept' && !elsewhere.value.isSigned())
+  for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+    const changed = read(bytes.with(bit >> 3, (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))))
+    assert.ok(changed.action !== 'accept' || !changed.value.isSigned(), `bit ${bit}`)
+  }
+})
+
 test('any byte added, removed or exchanged in a sealed envelope refuses it', () => {
   const bytes = e.sealAs(codec, NOTE, swarm, key)
   const change = fc.tuple(fc.nat({ max: bytes.length - 1 }), fc.uint8Array({ maxLength: 4 }), fc.nat({ max: 4 }))
