@@ -28,13 +28,16 @@ const ZEROS = '0'.repeat(64)
 const SALT = new Uint8Array(32)
 const NS_PER_US = 1_000
 
+/** What each side of one chunk has taken, elapsed; whether the worker looked at the signature of its ack. */
+export type ChunkCost = { readonly isVerified: boolean; readonly workerUs: number; readonly receiverUs: number }
+
 export class Proof {
   readonly #jobId = present(parseDigest(ZEROS))
   readonly #swarmId = present(parseSwarmId(ZEROS))
   readonly #ids: number[] = []
   #chunked = 0
   #chain: ChainState
-  readonly #receiverUs: number[] = []
+  readonly #chunks: ChunkCost[] = []
 
   constructor() {
     const [swarmId, jobId] = [this.#swarmId, this.#jobId]
@@ -42,9 +45,8 @@ export class Proof {
     this.#chain = openChain({ swarmId, jobId, attempt: 0, replica: 0, ...peers, nonce: NONCE })
   }
 
-  /** What the receiver's side of each chunk has taken, elapsed. */
-  get receiverUs(): readonly number[] {
-    return this.#receiverUs
+  get chunks(): readonly ChunkCost[] {
+    return this.#chunks
   }
 
   tokens(ids: readonly number[]): void {
@@ -67,11 +69,16 @@ export class Proof {
     const sent = encodeEnvelope(seal(chunkCodec.type, this.#swarmId, body, WORKER))
     const sentNs = process.hrtime.bigint()
     const answer = this.#received(sent, ids, nowNs)
-    this.#receiverUs.push(Number(process.hrtime.bigint() - sentNs) / NS_PER_US)
+    const answeredNs = process.hrtime.bigint()
     // Who signs is another process than who verifies: neither knows the other's signatures.
     forgetSignatures()
     this.#chain = taken(acknowledgeUnverified(longer, taken(readAs(ackCodec, answer, this.#swarmId))))
     this.#chunked += tokenCount
+    const workerNs = sentNs - nowNs + (process.hrtime.bigint() - answeredNs)
+    this.#chunks.push({
+      isVerified: value.index % LIMITS.nonceWindowChunks === 0,
+      ...{ workerUs: Number(workerNs) / NS_PER_US, receiverUs: Number(answeredNs - sentNs) / NS_PER_US },
+    })
   }
 
   #received(sent: Uint8Array, ids: readonly number[], nowNs: bigint): Uint8Array {

@@ -8,7 +8,7 @@ import type { SamplingSpec } from '../../models/backend.ts'
 import { CFAB_TINY } from '../../models/catalogue.ts'
 import { HOST_DEFAULTS, HostBackend } from '../../node/hosts/host-backend.ts'
 import { systemClock } from '../../node/runtime/system.ts'
-import { Proof } from '../engine/proof.ts'
+import { type ChunkCost, Proof } from '../engine/proof.ts'
 import { inTurn, quantile, type Samples, type Way } from '../engine/rows.ts'
 import { median } from '../report.ts'
 import { proofBytes } from './bytes.ts'
@@ -72,11 +72,18 @@ function writing(engine: HostBackend, prompt: Uint32Array): readonly Way[] {
           stream(engine, prompt, sampling, (run * STREAMS + lane) * ANSWERS_MAX, open),
         )
         run += 1
-        const chunksUs = (await Promise.all(lanes)).flat()
+        const chunks = (await Promise.all(lanes)).flat()
         const us = ((cpuMsOf(engine.pid) - startMs) * 1_000) / (STREAMS * TOKENS)
-        // The middle one for all of them: the clock also runs while others have the processor.
-        const receiverUs = (median(chunksUs) * chunksUs.length) / (STREAMS * TOKENS)
-        return { us, receiverUs, workerUs: us - receiverUs }
+        // The middle one for all of a kind: the clock also runs while others have the processor.
+        const [verified, others] = [
+          chunks.filter((chunk) => chunk.isVerified),
+          chunks.filter((chunk) => !chunk.isVerified),
+        ]
+        const side = (name: 'workerUs' | 'receiverUs'): number =>
+          [verified, others].reduce((sum, kind) => sum + median(kind.map((chunk) => chunk[name])) * kind.length, 0) /
+          (STREAMS * TOKENS)
+        const [chainUs, receiverUs] = [side('workerUs'), side('receiverUs')]
+        return { us, chainUs, receiverUs, workerUs: us - receiverUs }
       },
     }
   }
@@ -87,24 +94,24 @@ function writing(engine: HostBackend, prompt: Uint32Array): readonly Way[] {
   ]
 }
 
-/** Writes TOKENS tokens. @returns what the receiver took for each chunk, microseconds */
+/** Writes TOKENS tokens. @returns what its chunks have cost */
 async function stream(
   engine: HostBackend,
   prompt: Uint32Array,
   sampling: SamplingSpec,
   firstSalt: number,
   open: () => Proof | undefined,
-): Promise<readonly number[]> {
-  const receiverUs: number[] = []
+): Promise<readonly ChunkCost[]> {
+  const chunks: ChunkCost[] = []
   let written = 0
   for (let salt = firstSalt; written < TOKENS; salt += 1) {
     const seeded = sampling.kind === 'llama' ? { ...sampling, seed: salt } : sampling
     const proof = open()
     const { ids } = await write(engine, prompt, seeded, salt, TOKENS - written, proof)
     written += ids.length
-    receiverUs.push(...(proof?.receiverUs ?? []))
+    chunks.push(...(proof?.chunks ?? []))
   }
-  return receiverUs
+  return chunks
 }
 
 async function write(
@@ -165,7 +172,9 @@ function slowdownOf(samples: Samples): object {
     spread(samples(way, figure).map((cost, run) => cost / (plain[run] ?? Number.NaN) - 1))
   return {
     ...{ unit: 'microseconds of CPU time a token', runs: plain.length, tokensOfRun: STREAMS * TOKENS },
-    ...{ plain, worker: samples('checkable', 'workerUs'), receiver: samples('checkable', 'receiverUs') },
+    ...{ plain, worker: samples('checkable', 'workerUs') },
+    /** By the clock, the middle chunk of a run: what the sides of the chain add. */
+    chain: { worker: samples('checkable', 'chainUs'), receiver: samples('checkable', 'receiverUs') },
     ...{ withoutChain: samples('checkable without chain', 'us'), wanted: WANTED_SLOWDOWN },
     ...{ more: more('checkable', 'workerUs'), moreWithoutChain: more('checkable without chain', 'us') },
     moreWithReceiver: more('checkable', 'us'),
