@@ -169,7 +169,7 @@ function probesCheck(found: Case, reports: readonly Signed[]): EvidenceCheck {
   const outvoted = found.facts.findings[found.file.first]?.outvoted ?? []
   if (apart.length === 0) return passed(name, `${shown.length} auditors show the same logits`)
   if (apart.every(({ signer }) => outvoted.includes(signer)))
-    return passed(name, `${shown.length - apart.length} auditors show the same logits, ${apart.length} is outvoted`)
+    return passed(name, `${shown.length - apart.length} auditors show the same logits, ${apart.length} outvoted`)
   return failed(
     name,
     `${apart.length} of ${shown.length} auditors contradict another: one of them did not run the model`,

@@ -211,9 +211,8 @@ export class Audits {
       audited?.(isShadow ? 'shadow' : said.verdict === 'abstain' ? 'abstain' : verdict)
     }
     for (let silent = reports.length; silent < asked; silent += 1) audited?.('silent')
-    const isDisputed = reports.some(({ value: { probes } }) =>
-      reports.some((other) => !probesAgree(probes, other.value.probes)),
-    )
+    const shown = reports.flatMap(({ said, value }) => (said.verdict === 'abstain' ? [] : [value.probes]))
+    const isDisputed = shown.some((probes) => shown.some((others) => !probesAgree(probes, others)))
     if (isDisputed) audited?.('disputed')
   }
 }

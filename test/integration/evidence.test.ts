@@ -4,11 +4,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { sealAs } from '../../core/identity/envelope.ts'
+import { openAs, sealAs } from '../../core/identity/envelope.ts'
 import type { ClassAudit } from '../../core/job/job.ts'
 import { contradictionFile, type EvidenceFile, evidenceFileCodec } from '../../core/receipt/evidence-file.ts'
 import { checkEvidenceFile } from '../../core/receipt/evidence-verify.ts'
-import type { AuditReport } from '../../core/verification/audit.ts'
+import { type AuditReport, auditCodec } from '../../core/verification/audit.ts'
 import { commitmentCodec } from '../../core/verification/commitment.ts'
 import { CFAB_TINY } from '../../models/catalogue.ts'
 import { fileDigest } from '../../models/model-file.ts'
@@ -16,8 +16,9 @@ import { exportEvidence } from '../../node/jobs/evidence-export.ts'
 import type { NodeModel } from '../../node/jobs/model.ts'
 import { runCommand } from '../support/cli.ts'
 import { closeHosts } from '../support/host.ts'
-import { secretOf } from '../support/job-run.ts'
+import { expectAccepted, secretOf } from '../support/job-run.ts'
 import { missing } from '../support/missing.ts'
+import { bound } from '../support/panels.ts'
 import { loadedModel, REAL_PAYLOAD, RealRun } from '../support/real-job.ts'
 import { jobInputs } from '../support/seeds.ts'
 import { tempFolder } from '../support/temp-folder.ts'
@@ -31,19 +32,31 @@ let small: NodeModel
 let guilty: Exported
 let innocent: Exported
 
+type Change = NonNullable<Parameters<RealRun['report']>[2]>
 type Exported = { readonly run: RealRun; readonly file: Uint8Array; readonly audits: readonly ClassAudit[] }
 
-/** One replica, computed by this model, and three reports; `change` is what liars report in place of what they found. */
-async function exported(model: NodeModel, change: Parameters<RealRun['report']>[2] = {}, withPrompt = true) {
+/** One replica, computed by this model, and three reports; `change` is what liars report in place of what they found, `lazyAt` one that has not looked. */
+async function exported(model: NodeModel, change: Change = {}, withPrompt = true, lazyAt?: number): Promise<Exported> {
   const run = await RealRun.start(tiny)
   await run.compute([model])
   const [task = missing()] = run.tasks
-  const reports: Uint8Array[] = []
-  for (const auditor of task.auditors.slice(0, 3)) reports.push(await run.report(task, auditor, change))
+  const said: Uint8Array[] = []
+  for (const auditor of task.auditors.slice(0, 3)) said.push(await run.report(task, auditor, change))
+  const lies = said.map((report, place) => (lazyAt === place ? unseen(run, report) : report))
+  const reports = bound(run.swarm.state.swarmId, lies)
   const audits = [{ first: 0, reports }]
   const { job, receipt } = run.conclude(audits)
   const store = { receipt: () => receipt, payload: () => jobInputs(REAL_PAYLOAD, run.seeds) }
   return { run, audits, file: exportEvidence(job, { store, state: run.swarm.state }, undefined, withPrompt) }
+}
+
+/** The same report by an auditor that has not looked: nothing found, and gaps that it made up. */
+function unseen({ swarm }: RealRun, report: Uint8Array): Uint8Array {
+  const { swarmId } = swarm.state
+  const { value, signer } = expectAccepted(openAs(auditCodec, report, swarmId))
+  const probes = value.probes.map((probe) => ({ ...probe, gap256: 9_000 }))
+  const nothing = { meanMicro: 0, overCount: 0, worstMicro: 0, outsideCount: 0, stopMicro: 0, worst: [] }
+  return sealAs(auditCodec, { ...value, ...nothing, probes, verdict: 'pass' }, swarmId, secretOf(signer))
 }
 
 async function verify(bytes: Uint8Array, ...flags: readonly string[]) {
@@ -213,6 +226,22 @@ test('two commitments of one worker for one place contradict each other; two of 
   assert.is((await verify(saved(elsewhere), '--root', swarmId)).status, 65)
   assert.is((await verify(saved(one), '--root', swarmId)).status, 65)
 })
+
+test(
+  'one of three auditors that made up its logits: the finding names it, and the file holds without it',
+  within(LIMIT_MS, async () => {
+    const { run, file, audits } = await exported(small, {}, true, 1)
+    const [task = missing()] = run.tasks
+    const [finding = missing()] = run.swarm.job(run.id).findings
+    assert.equal([finding.verdict, finding.outvoted], ['fail', task.auditors.slice(1, 2)])
+    assert.equal(finding.auditors, [task.auditors[0], task.auditors[2]])
+    const checked = await verify(file, '--root', run.swarm.state.swarmId)
+    assert.is(checked.status, 0, checked.out + checked.err)
+    assert.match(line(checked.out, 'probes'), / ok .*2 auditors show the same logits, 1 outvoted/)
+    assert.match(line(checked.out, 'verdict'), / ok .*fail, pass, fail: together fail/)
+    assert.is(audits[0]?.reports.length, 3)
+  }),
+)
 
 test('two reports that show other logits for one output contradict each other', async () => {
   const { run, audits } = guilty
