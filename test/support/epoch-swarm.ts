@@ -176,7 +176,7 @@ export class EpochSwarm {
   }
 }
 
-const EMPTY_RECORD: PeerRecord = {
+export const EMPTY_RECORD: PeerRecord = {
   addresses: ['10.0.0.1:7734'],
   region: 'home',
   roles: 0,

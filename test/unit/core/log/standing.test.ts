@@ -9,10 +9,12 @@ import { statementOf } from '../../../../core/log/authority.ts'
 import { inviteSpendCodec } from '../../../../core/log/bodies.ts'
 import { evidenceEntryCodec } from '../../../../core/log/bodies-certified.ts'
 import { sealInvite, sealSpend } from '../../../../core/log/invites.ts'
+import { memberOf } from '../../../../core/log/members.ts'
 import { epochRow, standingRow } from '../../../../core/log/rows.ts'
 import {
   freshStanding,
   isAdmitted,
+  isBarred,
   JOINED_WEIGHT,
   ownerNamed,
   ownerOf,
@@ -23,6 +25,8 @@ import {
 } from '../../../../core/log/standing.ts'
 import { encodeEvidence, evidenceOf } from '../../../../core/quorum/evidence.ts'
 import { castVote } from '../../../../core/quorum/vote.ts'
+import { ROLE } from '../../../../core/roster/roster.ts'
+import { EMPTY_RECORD } from '../../../support/epoch-swarm.ts'
 import { ALICE, applied, BOB, LogSwarm, MINT_KEY, START_MS, STARTER } from '../../../support/log-swarm.ts'
 import { missing } from '../../../support/missing.ts'
 import { digestNamed, keyNamed } from '../../../support/people.ts'
@@ -145,6 +149,17 @@ test('a weight in the next roster is the one that held when the epoch began, wha
   assert.is(rosterWeightOf(statsOf(swarm, worker), swarm.state.epoch), 5)
   swarm.judged({ replicas: 1, nonce: 2n }, [{ verdict: 'fail', reason: 'tokens_root' }])
   assert.is(rosterWeightOf(statsOf(swarm, worker), swarm.state.epoch), 5)
+})
+
+test('who was outvoted too often when the epoch began is barred from audits in the next roster, and works on', () => {
+  const swarm = new LogSwarm()
+  const peer = keyNamed('w0').peer
+  const rolesOf = () => memberOf(swarm.state, peer, { ...EMPTY_RECORD, roles: ROLE.worker })?.roles
+  for (const nonce of [1n, 2n, 3n]) swarm.judged({ replicas: 1, nonce }, [{ outvoted: [peer] }])
+  assert.ok(isBarred(statsOf(swarm, peer)))
+  assert.is(rolesOf(), ROLE.worker, 'validators a few entries apart must agree')
+  nextEpoch(swarm)
+  assert.is(rolesOf(), ROLE.worker | ROLE.barred)
 })
 
 test('evidence takes a validator out of every later roster at once', () => {
