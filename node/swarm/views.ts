@@ -9,7 +9,7 @@ import type { PeerView, StatusView } from '../runtime/app.ts'
 import type { PeerSight } from '../runtime/mesh.ts'
 import type { Network } from './networked.ts'
 
-const ROLE_NAMES = ['worker', 'validator', 'edge'] as const
+const ROLE_NAMES = ['worker', 'validator', 'edge', 'barred'] as const
 
 export type PeerFacts = {
   readonly self: PeerId
@@ -32,7 +32,8 @@ export function swarmPeers({ self, state, roster, sights, nameOf }: PeerFacts): 
       ...{ id: peer, self: peer === self, state: sight?.state ?? 'dead' },
       region: record?.region ?? state.genesis.region,
       weight: member?.weight ?? 0,
-      roles: rolesIn(record?.roles ?? member?.roles ?? 0),
+      // What it offers it says itself; what it is barred from the roster says.
+      roles: rolesIn(((record?.roles ?? member?.roles ?? 0) & ~ROLE.barred) | ((member?.roles ?? 0) & ROLE.barred)),
       models: (record?.models ?? []).map(({ digest }) => nameOf(digest)),
       addresses: record?.addresses ?? [],
       rttMs: sight?.rttMs ?? null,

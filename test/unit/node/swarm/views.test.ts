@@ -62,6 +62,17 @@ test('everybody of the roster and everybody seen is shown, with why not who cann
   assert.match(String(why('newcomer')), 'the next one will have it')
 })
 
+test('who is barred from audits is shown so by the roster, whatever it says of itself', () => {
+  const roles = ROLE.worker | ROLE.barred
+  const members = [memberNamed('w0', { roles }), memberNamed('w1', { roles: ROLE.worker })]
+  const { state } = new LogSwarm()
+  const sights = [sight('w0'), sight('w1', {}, { roles })]
+  const facts = { self: keyNamed('w0').peer, state, sights, nameOf: (): string => 'tiny' }
+  const peers = swarmPeers({ ...facts, roster: rosterSnapshot(0n, members) })
+  const rolesOf = (name: string) => peers.find(({ id }) => id === keyNamed(name).peer)?.roles
+  assert.equal([rolesOf('w0'), rolesOf('w1')], [['worker', 'edge', 'barred'], ['worker']])
+})
+
 test('a validator that too few could judge is said to be one', () => {
   const peer = seen([sight('v0')], 1).get(keyNamed('v0').peer)
   assert.match(String(peer?.ineligible), 'too few validators')
