@@ -23,7 +23,7 @@ export const applyPolicy: Handler = (state, entry) => {
 }
 
 /** The table in force for a model; 32 zero bytes when there is none: its audits judge nobody. */
-export function policyIdFor(state: LogState, model: Digest): Digest {
+export function policyIdFor(state: Pick<LogState, 'policies'>, model: Digest): Digest {
   return state.policies.get(modelKey(model))?.id ?? ZERO_DIGEST
 }
 

@@ -14,7 +14,7 @@ import type { JobRequest } from '../runtime/app.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import { formOf } from './forms.ts'
 import type { NodeModel } from './model.ts'
-import { seedsFor } from './seeds.ts'
+import { defaultMode, seedsFor } from './seeds.ts'
 import { biasOf, checkStop, samplingOf, sizeOf } from './wish.ts'
 import { wordsIn } from './words.ts'
 
@@ -60,8 +60,7 @@ export class Custody {
       ...{ grammar: form, logitBias: biasOf(request, loaded) },
       logprobs: request.topLogprobs === undefined ? 0 : request.topLogprobs + 1,
     })
-    // Where one owner runs everything nobody has a peer to copy, and equal outputs are all that there is to compare.
-    const mode = request.seeds ?? (genesis.local ? 'shared' : 'hidden')
+    const mode = request.seeds ?? defaultMode(state(), digestIn(loaded.digest))
     const seeds = seedsFor(request.replicas, mode, this.#secret('seeds', request.nonce), request.seedNonce)
     const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas: request.replicas }
     const { hold } = priceOf(genesis.prices, priced)

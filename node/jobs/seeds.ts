@@ -1,6 +1,10 @@
 /** Which seed each replica of a job draws its tokens from. */
 import { domainHash } from '#core/hash'
+import type { Digest } from '../../core/ids.ts'
+import { ZERO_DIGEST } from '../../core/ledger/settlement.ts'
 import type { Seed, SeedMode } from '../../core/log/inputs.ts'
+import { policyIdFor } from '../../core/log/policies.ts'
+import type { LogState } from '../../core/log/state.ts'
 
 /**
  * Of 1,000 jobs with several replicas that leave it open, so many have split seeds.
@@ -29,6 +33,16 @@ export function seedsFor(
     nonce: isSplit ? domainHash('seed-nonce', root, Uint8Array.of(replica)) : root,
     salt: domainHash('seed-salt', secret, Uint8Array.of(replica)),
   }))
+}
+
+/**
+ * What a request that does not say gets. Split seeds cost a job the agreement of its replicas, and find a copy by audits alone: where
+ * those judge nobody (one owner, audits switched off, no thresholds for the model) equal outputs are all that there is to compare.
+ */
+export function defaultMode(state: Pick<LogState, 'genesis' | 'policies'>, model: Digest): SeedMode {
+  const { local, policy } = state.genesis
+  const isJudged = !local && policy.auditPermille > 0 && policyIdFor(state, model) !== ZERO_DIGEST
+  return isJudged ? 'hidden' : 'shared'
 }
 
 function coin(secret: Uint8Array): number {

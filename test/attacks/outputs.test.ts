@@ -5,6 +5,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { probePositions, probesAgree, probesOf } from '../../core/verification/audit.ts'
 import { textDigest } from '../../core/verification/commitment.ts'
 import { ALIKE_PERMILLE } from '../../core/verification/semantic.ts'
+import { SPLIT_PERMILLE } from '../../node/jobs/seeds.ts'
 import { NEVER } from '../support/ask-backend.ts'
 import { closeHosts, createHost, USE_LOAD } from '../support/host.ts'
 import { missing } from '../support/missing.ts'
@@ -55,6 +56,11 @@ function lineOf(audits: readonly Audit[]): string {
 /** The outputs as answers to other jobs than those that they were made for. */
 function claimedFor(outputs: readonly Output[], change: (job: Job, place: number) => Partial<Job>): readonly Output[] {
   return outputs.map((output, place) => ({ ...output, job: { ...output.job, ...change(output.job, place) } }))
+}
+
+/** So many jobs with several replicas hold one with split seeds, with a probability of at least `sure`. */
+function jobsUntilSplit(sure: number): number {
+  return Math.ceil(Math.log(1 - sure) / Math.log(1 - SPLIT_PERMILLE / 1_000))
 }
 
 function tau3(real: Machine): number {
@@ -135,7 +141,7 @@ test('row 10: what a peer said under another seed fails', ({ real }) =>
     const audits = await auditAll(real, copied)
     observe(
       10,
-      `${count(audits, isFail)} of ${audits.length} copies of ${SHORT} tokens and more fail. One job in ten has such seeds, and all its outputs are audited: a worker that always copies is found within 44 jobs with 99 %; over the real roles in test/integration/seeds`,
+      `${count(audits, isFail)} of ${audits.length} copies of ${SHORT} tokens and more fail. Of 1,000 jobs ${SPLIT_PERMILLE} have such seeds, and all their outputs are audited: a worker that always copies is found within ${jobsUntilSplit(0.99)} jobs with 99 %; over the real roles in test/integration/seeds`,
     )
     assert.is(count(audits, isFail), audits.length)
   })())

@@ -4,8 +4,9 @@ import * as assert from 'uvu/assert'
 import { domainHash } from '#core/hash'
 import { toHex, u32be } from '../../../../core/codec/bytes.ts'
 import { isSplit, type Seed } from '../../../../core/log/inputs.ts'
-import { SPLIT_PERMILLE, seedsFor } from '../../../../node/jobs/seeds.ts'
-import { intentOfAlice } from '../../../support/log-swarm.ts'
+import { defaultMode, SPLIT_PERMILLE, seedsFor } from '../../../../node/jobs/seeds.ts'
+import { intentOfAlice, LogSwarm } from '../../../support/log-swarm.ts'
+import { digestNamed } from '../../../support/people.ts'
 import { seededRandom, testSeed } from '../../../support/seeded-random.ts'
 
 const REPLICAS = 3
@@ -50,6 +51,18 @@ test('about one hidden job in ten has split seeds', () => {
   // Six standard deviations: by chance once in a billion seeds.
   const band = 6 * Math.sqrt(expected * (1 - SPLIT_PERMILLE / 1_000))
   assert.ok(Math.abs(split - expected) < band, `${split} of ${jobs}`)
+})
+
+test('jobs that do not say share their seed where audits judge nobody', () => {
+  const { genesis, policies } = new LogSwarm().state
+  const model = digestNamed('model')
+  policies.set(`model/${model}`, { id: digestNamed('table'), body: new Uint8Array() })
+  const { policy } = genesis
+  assert.is(defaultMode({ genesis, policies }, model), 'hidden')
+  assert.is(defaultMode({ genesis, policies }, digestNamed('another model')), 'shared')
+  assert.is(defaultMode({ genesis: { ...genesis, local: true }, policies }, model), 'shared')
+  const unaudited = { ...genesis, policy: { ...policy, auditPermille: 0 } }
+  assert.is(defaultMode({ genesis: unaudited, policies }, model), 'shared')
 })
 
 test.run()
