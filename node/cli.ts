@@ -161,7 +161,7 @@ function addJob(job: Command, run: Run): void {
     .addOption(
       new Option(
         '--seeds <how>',
-        'one seed for all replicas, one for each, or a hidden coin (default: hidden)',
+        'one seed for all replicas, one for each, or a hidden coin (default: hidden where audits judge)',
       ).choices(SEED_MODES),
     )
     .option('--max-budget <credits>', 'refuse when it could cost more')

@@ -38,6 +38,8 @@ test(
         '0.9',
         '--replicas',
         '3',
+        '--seeds',
+        'split',
         '--max-budget',
         '5',
         '--temperature',
@@ -56,7 +58,7 @@ test(
       const [job] = app.requests
       assert.equal([job?.replicas, job?.maxBudget, job?.temperatureMilli], [3, 5_000_000n, 0])
       assert.equal(job?.input, { task: 'chat', messages: [{ role: 'user', content: 'Once upon' }] })
-      assert.equal([job?.stop, job?.topPMilli], [['\n', 'END'], 900])
+      assert.equal([job?.stop, job?.topPMilli, job?.seeds], [['\n', 'END'], 900, 'split'])
     }),
   ),
 )
@@ -128,6 +130,7 @@ test(
         [['job', 'submit', 'fail no_workers'], 75, 'CF_JOB_FAILED'],
         [['frobnicate'], 64, ''],
         [['job', 'submit', '--verify', 'never', 'x'], 64, ''],
+        [['job', 'submit', '--seeds', 'mine', 'x'], 64, ''],
       ]
       for (const [argv, status, code] of cases) {
         const run = await cli(argv)

@@ -11,7 +11,7 @@ import { pathsOf } from '../../node/paths.ts'
 import { systemRandom } from '../../node/runtime/system.ts'
 import { createKeyStore } from '../../node/stores/keystore.ts'
 import { answerIds } from '../support/fake-backend.ts'
-import { assertBooks, chat, settledJob, submit, withFakeDaemon } from '../support/fake-daemon.ts'
+import { assertBooks, chat, settledJob, submit, type Wish, withFakeDaemon } from '../support/fake-daemon.ts'
 import { intentOfAlice } from '../support/log-swarm.ts'
 import { parsed } from '../support/spawned-node.ts'
 import { within } from '../support/within.ts'
@@ -38,6 +38,21 @@ test(
       assert.equal(pay, ['base+bonus', 'base+bonus', 'base+bonus'])
       assert.is(facts.authority, 'certificate')
       await assertBooks(url)
+    }),
+  ),
+)
+
+test(
+  'replicas say the same unless the request asks for seeds of their own, and a seed that it gives is theirs all',
+  within(20_000, () =>
+    withFakeDaemon({}, async ({ url }) => {
+      const verdictsOf = async (wish: Wish) =>
+        (await settledJob(url, await submit(url, { replicas: 3, temperature: 1, ...wish }))).verdicts
+      for (const same of [{}, { seeds: 'shared' }, { seed: 7 }, { seed: 7, seeds: 'hidden' }])
+        assert.equal(await verdictsOf(same), ['pass', 'pass', 'pass'], JSON.stringify(same))
+      for (const own of [{ seeds: 'split' }, { seed: 7, seeds: 'split' }])
+        assert.equal(await verdictsOf(own), ['inconclusive', 'inconclusive', 'inconclusive'], JSON.stringify(own))
+      assert.equal(await verdictsOf({ seeds: 'split', temperature: 0 }), ['pass', 'pass', 'pass'])
     }),
   ),
 )
