@@ -23,7 +23,7 @@ const JOBS = 1_000
 const AT_ONCE = 12
 /** Every liar works honestly for so many answers, and has something to lose by then. */
 const HONEST_FIRST = 6
-const ENDS_MS = 150_000
+const ENDS_MS = 300_000
 /** The last disputes are ruled on within this, or the test says what is left. */
 const RULED_MS = 20_000
 const LOOK_MS = 100
