@@ -133,6 +133,8 @@ export function clustersOf(
  * Chooses the answer in the middle of the largest group.
  *
  * Why weights are capped: reputation may break a tie between equals, and nobody's is worth more than twice what is usual.
+ * Why an answer counts for itself: else each lacks its own worker's weight, and among answers that are nearly alike the worker who is
+ * trusted least would be chosen before two who agree.
  *
  * @param weights  of each answer's worker, above 0; the group counts by heads, weights count within it
  * @param places   the answers that may be chosen, at least one
@@ -149,7 +151,7 @@ export function chooseAmong(
   if (group.length < 2 && places.length > 1) return undefined
   const capped = cappedWeights(weights, places)
   const closeness = (i: number): number =>
-    group.reduce((sum, j) => (i === j ? sum : sum + (capped[j] ?? 0) * (similarities[i * count + j] ?? 0)), 0)
+    group.reduce((sum, j) => sum + (capped[j] ?? 0) * (similarities[i * count + j] ?? 0), 0)
   return group.reduce((best, place) => (closeness(place) > closeness(best) ? place : best), group[0] ?? 0)
 }
 

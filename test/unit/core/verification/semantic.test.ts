@@ -72,6 +72,19 @@ test('a heavy worker draws the middle to itself by no more than twice the usual 
   assert.is(chooseAmong(similar, [1, 2, 1], [0, 1, 2]), chooseAmong(similar, [1, 1_000_000, 1], [0, 1, 2]))
 })
 
+test('two that agree are chosen before a third that is nearly alike, unless it weighs more than both', () => {
+  const random = seededRandom(testSeed())
+  assert.is(chooseAmong(matrix(3, [950, 950, 1_000]), [1, 2, 2], [0, 1, 2]), 1)
+  for (let round = 0; round < 300; round += 1) {
+    const near = 800 + random.below(200)
+    const [one, other] = [1 + random.below(64), 1 + random.below(64)]
+    const alone = 1 + random.below(one + other)
+    const place = chooseAmong(matrix(3, [near, near, 1_000]), [alone, one, other], [0, 1, 2])
+    // At exactly both their weights it is a tie, which goes to the lowest.
+    assert.ok(place === 1 || alone === one + other, `${near} ${alone} ${one} ${other}`)
+  }
+})
+
 test('groups part the answers, and every two of a group are alike', () => {
   const random = seededRandom(testSeed())
   for (let round = 0; round < 300; round += 1) {
