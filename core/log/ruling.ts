@@ -93,8 +93,18 @@ export function applyRuling(
   if (outcome !== 'upheld') return booked
   if (dispute.claim === 'reject') condemn(state, finding.worker)
   else acquit(state, finding.worker, finding.verdict === 'fail')
-  for (const auditor of auditorsOf(job, finding)) markAuditor(state, auditor)
+  if (isOverturned(dispute, finding)) for (const auditor of auditorsOf(job, finding)) markAuditor(state, auditor)
   return booked
+}
+
+/**
+ * Whether an upheld dispute says the opposite of what auditors said.
+ *
+ * Why not each: an edge has what auditors failed rejected once more, so that its worker is slashed, and such a ruling bears them out.
+ * A doubt is no opposite of anything.
+ */
+function isOverturned({ claim }: LoggedDispute, { verdict }: Finding): boolean {
+  return verdict === (claim === 'reject' ? 'pass' : 'fail')
 }
 
 /** Whose reports made the verdict that referees have overturned; of a class of equal outputs its first replica's finding names them. */

@@ -183,4 +183,19 @@ test('an overturned verdict marks those whose reports made it, also when another
   assert.is(auditorOf(swarm, OTHER).outvoted, 0)
 })
 
+test('referees who bear out what auditors failed or doubted mark none of them', () => {
+  const audited = { methods: 7, auditsHash: digestNamed('reports'), auditors: [LAZY, HONEST] }
+  for (const parts of [
+    { verdict: 'fail', reason: 'audit_failed' },
+    { verdict: 'suspect', reason: 'audit_suspect' },
+  ] as const) {
+    const swarm = new LogSwarm()
+    const job = swarm.judged({ replicas: 3 }, [{ ...audited, ...parts }, {}, {}])
+    applied(swarm.apply('settlement', swarm.settlement(job, 1)))
+    applied(swarm.apply('dispute', swarm.dispute(job, ALICE, { replica: 0 })))
+    applied(swarm.apply('correction', swarm.ruling(job, 'upheld')))
+    assert.equal([auditorOf(swarm).outvoted, auditorOf(swarm, HONEST).outvoted], [0, 0])
+  }
+})
+
 test.run()
