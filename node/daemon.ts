@@ -272,6 +272,7 @@ function takeRoles(node: Node): Roles {
         ...watch,
         onDissent: tellDissent(log, misbehaved),
       },
+      user: keys.user,
       onUndisputed: (job, replica, code) => log.warn('failed_output_undisputed', { job, replica, code }),
     },
   )

@@ -56,6 +56,8 @@ export type DisputePorts = VoteWatch & {
   readonly fatal: (error: unknown) => void
   /** A referee was outvoted: where it began to differ, or that it did not stand by what it had signed. */
   readonly onDissent: (dissent: Dissent) => void
+  /** Whose jobs this node signs for; stakes its credit where the node has none. */
+  readonly user?: KeyPair
   /** A failed replica that this edge wanted to dispute and could not, most often for want of credit for the bond. */
   readonly onUndisputed: (job: JobId, replica: number, code: string) => void
 }
@@ -209,7 +211,6 @@ export class DisputeDesk {
   }
 
   async #disputeFailed(job: LoggedJob): Promise<void> {
-    const { key } = this.#ports
     for (const { replica, reason } of job.findings) {
       const name = `${job.id}/${replica}`
       const known = this.#tried.has(name) || job.disputes.some((dispute) => dispute.replica === replica)
@@ -217,11 +218,23 @@ export class DisputeDesk {
       if (this.#tried.size >= KEPT_MAX) this.#tried.clear()
       this.#tried.add(name)
       // Without the money for a bond, or with too few peers to judge, the finding stands as it is.
-      await this.open(job, replica, 'reject', key).catch((error: unknown) => {
+      await this.#openForBond(job, replica).catch((error: unknown) => {
         laterUnlessBug(error)
         if (error instanceof FabricError) this.#ports.onUndisputed(job.id, replica, error.code)
       })
       return
+    }
+  }
+
+  /** What an edge has earned is no bond before it has vested: for a job of the node's own user the user's credit is. */
+  async #openForBond(job: LoggedJob, replica: number): Promise<void> {
+    const { key, user } = this.#ports
+    try {
+      await this.open(job, replica, 'reject', key)
+    } catch (error) {
+      const isPoor = error instanceof FabricError && error.code === 'CF_LEDGER_INSUFFICIENT_CREDIT'
+      if (!isPoor || user === undefined || job.user !== user.peer) throw error
+      await this.open(job, replica, 'reject', user)
     }
   }
 

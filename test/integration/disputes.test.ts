@@ -220,6 +220,23 @@ test(
 )
 
 test(
+  'an edge without credit of its own stakes that of its user for the user’s job',
+  within(LIMIT_MS, async () => {
+    const options = { disputesFailed: true, edgeIsPoor: true, edgeUser: ALICE }
+    const scene = await settled({ liars: 0, finds: 'nothing' }, true, options)
+    const { swarm, worker, job } = scene
+    const before = { worker: money(scene, worker.peer).node, user: money(scene, ALICE.peer).user }
+    const dispute = await ended(scene)
+    assert.equal([dispute.opener, dispute.claim, dispute.outcome], [ALICE.peer, 'reject', 'upheld'])
+    assert.equal(swarm.undisputed, [])
+    assert.is(job().disputes.length, 1)
+    assert.ok(money(scene, worker.peer).node < before.worker)
+    assert.ok(money(scene, ALICE.peer).user >= before.user)
+    swarm.stop()
+  }),
+)
+
+test(
   'an edge that dies after the dispute was logged goes on with it when it is back',
   within(LIMIT_MS, async () => {
     const scene = await settled({ liars: 2, finds: 'nothing' }, true)

@@ -1,5 +1,7 @@
 /** Every role of a swarm of several machines in one process: an edge, four validators and eight workers with a fake engine each, that can be killed. */
+
 import { sealAs } from '../../core/identity/envelope.ts'
+import type { KeyPair } from '../../core/identity/keys.ts'
 import { type JobId, type PeerId, parseDigest } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { Applied } from '../../core/log/apply.ts'
@@ -52,6 +54,8 @@ export type JobSwarmOptions = {
   readonly validatorsCompute?: boolean
   /** The edge disputes what auditors failed. */
   readonly disputesFailed?: boolean
+  /** Whose credit the edge may stake, where its own is not enough. */
+  readonly edgeUser?: KeyPair
 }
 
 export class JobSwarm {
@@ -119,9 +123,10 @@ export class JobSwarm {
       ...{ ...common, key: EDGE, store: this.store, transport: endpoint(EDGE.peer), ledger: this.#ledger },
       ...{ fatal: onBug, misbehaved: () => undefined, onEvidence: () => undefined },
     }
-    const { disputesFailed = false } = options
+    const { disputesFailed = false, edgeUser } = options
     const desk = {
       ...edge,
+      ...(edgeUser === undefined ? {} : { user: edgeUser }),
       onDissent: (dissent: Dissent) => void this.dissents.push(dissent),
       onUndisputed: (_job: JobId, replica: number, code: string) => void this.undisputed.push(`${replica} ${code}`),
     }
