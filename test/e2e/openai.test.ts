@@ -256,13 +256,20 @@ test(
     const endless = { prompt: 'Tell me a story.', temperature: 2, max_tokens: 900, replicas: 5 }
     const busy = (await Promise.all(Array.from({ length: 24 }, () => submit(endless)))).map(jobIn)
     const codes = new Set<string>()
-    for (let round = 0; round < 8 && codes.size === 0; round += 1) {
+    let refused: unknown
+    // Short ones end too: the place that one of them leaves may be the client's.
+    for (let round = 0; round < 8 && refused === undefined; round += 1) {
       const short = { prompt: 'What is the capital of France?', max_tokens: 8 }
       for (const { status, body } of await Promise.all(Array.from({ length: 50 }, () => submit(short))))
         if (status !== 202) codes.add(textAt(JSON.parse(body), 'error', 'code'))
+      if (codes.size === 0) continue
+      refused = await client.chat.completions.create(chat).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
     }
     assert.equal([...codes], ['CF_JOB_QUEUE_FULL'])
-    const error = await apiErrorOf(client.chat.completions.create(chat))
+    const error = await apiErrorOf(Promise.reject(refused))
     assert.instance(error, RateLimitError)
     assert.is(error.code, 'CF_JOB_QUEUE_FULL')
     assert.is(error.headers?.get('retry-after'), '1')
