@@ -1,4 +1,5 @@
 /** The edge's side of audits: asks those who were drawn, one after another, and collects what they report. */
+import { FabricError } from '../../core/errors.ts'
 import { openAs } from '../../core/identity/envelope.ts'
 import type { Digest, PeerId } from '../../core/ids.ts'
 import { auditAskCodec, auditShowCodec } from '../../core/job/audit-messages.ts'
@@ -43,6 +44,12 @@ type Committed = { readonly auditor: PeerId; readonly commit: Digest }
 const TOKEN_MS = 20
 /** All audits of a job: its client may be waiting for the verdict, and settling needs time of its own. */
 const AUDITS_MS_MAX = 120_000
+/**
+ * So long those that nobody could reach are asked again when nobody else is left: an edge that has just started knows no addresses yet,
+ * and whoever is really gone is no member any more after this time.
+ */
+const UNREACHED_MS = 10_000
+const UNREACHED_PAUSE_MS = 250
 
 export class Audits {
   readonly #options: { readonly requestMs: number }
@@ -112,11 +119,23 @@ export class Audits {
     wanted: number,
     signal: AbortSignal,
   ): Promise<readonly Committed[]> {
+    const { clock } = this.#ports
+    const untilMs = clock.nowMs() + UNREACHED_MS
     const committed: Committed[] = []
-    while (committed.length < wanted && left.length > 0 && !signal.aborted) {
+    const unreached: PeerId[] = []
+    while (committed.length < wanted && !signal.aborted) {
+      if (left.length === 0) {
+        if (unreached.length === 0 || clock.nowMs() >= untilMs) break
+        await clock.sleep(UNREACHED_PAUSE_MS, signal).catch(() => undefined)
+        left.push(...unreached.splice(0))
+      }
       const asked = left.splice(0, wanted - committed.length)
       const answers = await Promise.all(asked.map((auditor) => this.#ask(about, first, auditor, signal)))
-      committed.push(...answers.filter((answer) => answer !== undefined))
+      for (const [place, auditor] of asked.entries()) {
+        const answer = answers[place]
+        if (answer === 'unreached') unreached.push(auditor)
+        else if (answer !== undefined) committed.push(answer)
+      }
     }
     return committed
   }
@@ -134,7 +153,7 @@ export class Audits {
     replica: number,
     auditor: PeerId,
     signal: AbortSignal,
-  ): Promise<Committed | undefined> {
+  ): Promise<Committed | 'unreached' | undefined> {
     const { transport, store, state, clock } = this.#ports
     const { id: jobId, attempt, intent } = job
     const reveal = proposal.reveals[replica] ?? new Uint8Array()
@@ -153,9 +172,9 @@ export class Audits {
       const { value, signer } = taken(openAs(auditCommitCodec, answer, state().swarmId))
       const fits = value.jobId === jobId && value.attempt === attempt && value.replica === replica
       return fits && signer === auditor ? { auditor, commit: value.commit } : undefined
-    } catch {
+    } catch (error) {
       // It has no such model, no room or no network: the next one is asked.
-      return undefined
+      return error instanceof FabricError && error.code === 'CF_MESH_PEER_UNREACHABLE' ? 'unreached' : undefined
     }
   }
 

@@ -1,6 +1,7 @@
 /** The edge's part in audits over every role of a swarm in one process: whom it asks, whom it does without, and what it counts. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { FabricError } from '../../core/errors.ts'
 import { openAs } from '../../core/identity/envelope.ts'
 import type { PeerId } from '../../core/ids.ts'
 import { parseDigest } from '../../core/ids.ts'
@@ -8,6 +9,7 @@ import { invariant } from '../../core/invariant.ts'
 import type { SettledJob } from '../../core/job/job.ts'
 import { auditCodec } from '../../core/verification/audit.ts'
 import { ANY_CLASS, type PolicyTable } from '../../core/verification/policy-table.ts'
+import type { PeerTransport } from '../../node/runtime/ports.ts'
 import { FAKE_DIGEST } from '../support/fake-backend.ts'
 import { expectAccepted } from '../support/job-run.ts'
 import { heardBy, JobSwarm, type JobSwarmOptions } from '../support/job-swarm.ts'
@@ -64,6 +66,33 @@ test(
         assert.ok(auditors.length >= 1)
         assert.not.ok(auditors.includes(job.replicas[0]?.worker ?? (auditors[0] as PeerId)))
       })
+  }),
+)
+
+test(
+  'an edge that reaches nobody yet, as after a restart, asks again before it lets an output go unaudited',
+  within(15_000, async () => {
+    let fromMs = Number.POSITIVE_INFINITY
+    let refused = 0
+    const tap = (inner: PeerTransport): PeerTransport => ({
+      self: inner.self,
+      request: async (peer, type, body, options) => {
+        if (type !== 'audit/ask') return inner.request(peer, type, body, options)
+        fromMs = Math.min(fromMs, Date.now() + 1_000)
+        if (Date.now() >= fromMs) return inner.request(peer, type, body, options)
+        refused += 1
+        throw new FabricError('CF_MESH_PEER_UNREACHABLE', { peer })
+      },
+      openStream: (peer, type, body, options) => inner.openStream(peer, type, body, options),
+      onMessage: (type, handler) => inner.onMessage(type, handler),
+      onStream: (type, handler) => inner.onStream(type, handler),
+      close: () => inner.close(),
+    })
+    await withJobSwarm({ table: tableOf(), tap }, async (swarm) => {
+      const { outcome } = await settled(swarm)
+      assert.ok(refused > 0)
+      assert.equal([outcome.reason, outcome.assurance], ['paid', 'audited'])
+    })
   }),
 )
 
