@@ -72,6 +72,8 @@ const BATCH = 64
 const RULINGS_MAX = 8
 /** Proposals of one ruling: the first that a quorum signs is logged. */
 const ATTEMPTS_MAX = 64
+/** Between two tries to open a dispute: earnings vest, and validators come back, while the words are still here. */
+const RETRY_MS = 60_000
 const AUDIT_FAILED = 'audit_failed'
 
 export class DisputeDesk {
@@ -82,8 +84,8 @@ export class DisputeDesk {
   readonly #attempts = new Map<string, number>()
   /** Jobs with work under way. */
   readonly #busy = new Set<JobId>()
-  /** Failed replicas that this edge has tried to dispute in this run. */
-  readonly #tried = new Set<string>()
+  /** Failed replicas that this edge could not dispute in this run, and when it tries again. */
+  readonly #retryMs = new Map<string, number>()
   /** Where the next look begins among the jobs that are due. */
   #turn = 0
 
@@ -194,10 +196,12 @@ export class DisputeDesk {
     const isNew = (replica: number): boolean => !disputes.some((dispute) => dispute.replica === replica)
     return (
       this.#options.disputesFailed &&
-      findings.some(
-        ({ replica, reason }) => reason === AUDIT_FAILED && isNew(replica) && !this.#tried.has(`${id}/${replica}`),
-      )
+      findings.some(({ replica, reason }) => reason === AUDIT_FAILED && isNew(replica) && !this.#isLater(id, replica))
     )
+  }
+
+  #isLater(id: JobId, replica: number): boolean {
+    return (this.#retryMs.get(`${id}/${replica}`) ?? 0) > this.#ports.clock.nowMs()
   }
 
   async #attend(logged: LoggedJob, signal: AbortSignal): Promise<void> {
@@ -213,14 +217,15 @@ export class DisputeDesk {
   async #disputeFailed(job: LoggedJob): Promise<void> {
     for (const { replica, reason } of job.findings) {
       const name = `${job.id}/${replica}`
-      const known = this.#tried.has(name) || job.disputes.some((dispute) => dispute.replica === replica)
+      const known = this.#isLater(job.id, replica) || job.disputes.some((dispute) => dispute.replica === replica)
       if (reason !== AUDIT_FAILED || known) continue
-      if (this.#tried.size >= KEPT_MAX) this.#tried.clear()
-      this.#tried.add(name)
-      // Without the money for a bond, or with too few peers to judge, the finding stands as it is.
+      const isFirst = !this.#retryMs.has(name)
+      if (this.#retryMs.size >= KEPT_MAX) this.#retryMs.clear()
+      this.#retryMs.set(name, this.#ports.clock.nowMs() + RETRY_MS)
+      // Without the money for a bond, or with too few peers to judge, the finding stands as it is: until that changes.
       await this.#openForBond(job, replica).catch((error: unknown) => {
         laterUnlessBug(error)
-        if (error instanceof FabricError) this.#ports.onUndisputed(job.id, replica, error.code)
+        if (error instanceof FabricError && isFirst) this.#ports.onUndisputed(job.id, replica, error.code)
       })
       return
     }

@@ -203,7 +203,7 @@ test(
 )
 
 test(
-  'an edge without credit for the bond lets the finding stand, and says why, once',
+  'an edge without credit for the bond lets the finding stand, says why once, and tries again when it has some',
   within(LIMIT_MS, async () => {
     const scene = await settled({ liars: 0, finds: 'nothing' }, true, { disputesFailed: true, edgeIsPoor: true })
     const { swarm, job } = scene
@@ -211,10 +211,14 @@ test(
     const running = swarm.newDesk().run(stop.signal)
     await until(() => swarm.undisputed.length > 0)
     await new Promise((resolve) => setTimeout(resolve, 100))
+    assert.equal([job().disputes.length, job().findings[0]?.reason], [0, 'audit_failed'])
+    applied(swarm.log.apply('mint', swarm.log.mint(nodeAccount(EDGE.peer), RICH, 'bond of the edge')))
+    swarm.skewMs += 60_000
+    await until(() => (job().disputes[0]?.outcome ?? null) !== null)
     stop.abort()
     await running
+    assert.is(job().disputes[0]?.outcome, 'upheld')
     assert.equal(swarm.undisputed, ['0 CF_LEDGER_INSUFFICIENT_CREDIT'])
-    assert.equal([job().disputes.length, job().findings[0]?.reason], [0, 'audit_failed'])
     swarm.stop()
   }),
 )
