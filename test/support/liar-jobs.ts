@@ -64,6 +64,8 @@ type Played = {
   readonly disputed: readonly Disputed[]
   /** Credits of each before the first job. */
   readonly before: ReadonlyMap<SwarmNode, number>
+  /** How long the log is in the end. */
+  readonly entries: string
 }
 
 const VALIDATORS = 4
@@ -95,9 +97,21 @@ export async function playAmongLiars(plan: LiarPlan): Promise<LiarReport> {
     const ended = await playAll(swarm, plan)
     const honest = swarm.nodes.filter(({ place }) => liars[place] === undefined)
     const disputed = await ruledOn(ended)
-    await eventually('books are the same', () => sameBooks(honest), BOOKS_MS_MAX)
-    return reportOf(swarm, plan, { ended, disputed, before }, (performance.now() - startMs) / 1_000)
+    let entries = ''
+    const isSame = async (): Promise<boolean> => {
+      if (!(await sameBooks(honest))) return false
+      ;({ entries } = await auditOf(swarm.founder))
+      return true
+    }
+    await eventually('books are the same', () => isSame().catch(unlessLate), BOOKS_MS_MAX)
+    return reportOf(swarm, plan, { ended, disputed, before, entries }, (performance.now() - startMs) / 1_000)
   })
+}
+
+/** An audit applies the whole log, and a validator that is busy with another one may not say in time how long the log is. */
+function unlessLate(error: unknown): false {
+  if (error instanceof Error && error.message.includes('CF_MESH_DEADLINE')) return false
+  throw error
 }
 
 async function publishTable({ founder }: SpawnedSwarm): Promise<void> {
@@ -174,7 +188,7 @@ async function reportOf(
   played: Played,
   seconds: number,
 ): Promise<LiarReport> {
-  const { ended, disputed } = played
+  const { ended, disputed, entries } = played
   const outcomes = countOf(
     ended.map(({ outcome, assurance }) => (outcome === 'verified' ? `verified (${assurance})` : outcome)),
   )
@@ -186,7 +200,6 @@ async function reportOf(
   const failedHonest = workers.filter(({ kind, failed }) => kind === HONEST && failed > 0)
   const believed = workers.filter((one) => one.believed > 0)
   const unfinished = Object.keys(outcomes).filter((name) => !/^(verified|rejected|refunded)/.test(name))
-  const { entries } = await auditOf(swarm.founder)
   return {
     ...{ bench: 'liars', seed, jobs: ended.length, outcomes, workers, disputes },
     wrong: [
