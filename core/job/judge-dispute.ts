@@ -152,7 +152,7 @@ export function refereeStructure(
 ): Structure {
   const claim = claimOf(swarmId, finding.worker, request.commitment, request.reveal)
   return checkStructure(claim, finding.replica, {
-    ...{ jobId: job.id, attempt: job.attempt, assignmentHash: job.assignmentHash },
+    ...{ swarmId, edge: job.edge, jobId: job.id, attempt: job.attempt, assignmentHash: job.assignmentHash },
     rule: ruleOf(intentOf(job), facts),
     // The edge's word for the early end was checked by those who certified the finding.
     stopped: finding.reason === 'aborted',

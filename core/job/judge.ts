@@ -151,7 +151,7 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   const policyId = table === undefined || !isAudited(state, job) ? policyFor(expected.rule.kind).id : job.policyId
   const audits = auditsOf(bench, seen.value, proposal)
   if (audits.action !== 'accept') return audits
-  const input = { ...expected, swarmId: state.swarmId, policyId, replicas, seeds, audits: audits.value }
+  const input = { ...expected, policyId, replicas, seeds, audits: audits.value }
   const judged = findingsOf(input, structures).map((finding): JudgedFinding => {
     const body = findingCodec.encode(finding)
     const digest = bodyDigest('finding', state.swarmId, body)
@@ -192,7 +192,10 @@ function outputsOf({ state, facts }: Bench, proposal: FindingProposal): Validati
   if (!areSeedsOf(intent, proposal.seeds)) return reject('commitment_mismatch', 'seeds')
   const rule = ruleOf(intent, known)
   const seeds = seedNames(intent, proposal.seeds)
-  const expected = { jobId: job.id, attempt, assignmentHash, rule, stopped: isStopped(state, job, proposal.stop) }
+  const expected = {
+    ...{ swarmId: state.swarmId, edge: job.edge, jobId: job.id, attempt, assignmentHash, rule },
+    stopped: isStopped(state, job, proposal.stop),
+  }
   const replicas = workers.map((worker, replica) =>
     claimOf(state.swarmId, worker, proposal.commitments[replica], proposal.reveals[replica]),
   )

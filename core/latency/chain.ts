@@ -16,7 +16,7 @@ import { invariant } from '../invariant.ts'
 import { LIMITS } from '../limits.ts'
 import { accept, reject, type Validation } from '../validation.ts'
 
-const NONCE_BYTES = 16
+export const NONCE_BYTES = 16
 
 /** Header of one chunk, sealed by the worker as `chunk`. The tokens travel beside it. */
 export const chunkCodec = defineBody(

@@ -48,6 +48,7 @@ export function checkOutput({ file, finding, commitment, reveal, ids, facts }: C
 const MODEL_FREE: ReadonlySet<string> = new Set([
   'no_commitment',
   'commitment_mismatch',
+  'chain_mismatch',
   'empty',
   'too_many_tokens',
   'vector_shape',
@@ -67,7 +68,8 @@ export function checkStructureClaim(found: Case, facts: Replay['facts'] | undefi
   const made =
     commitment === undefined || body === undefined ? undefined : { value: commitment, signer: finding.worker, body }
   const structure = checkStructure({ worker: finding.worker, commitment: made, reveal }, file.replica, {
-    ...{ jobId: found.facts.jobId, attempt: finding.attempt, stopped: finding.reason === 'aborted' },
+    ...{ swarmId: found.facts.swarmId, edge: found.facts.edge, jobId: found.facts.jobId },
+    ...{ attempt: finding.attempt, stopped: finding.reason === 'aborted' },
     assignmentHash: found.facts.assignment?.hash ?? finding.commitmentHash,
     rule: ruleOf(found.facts.intent, found.ids?.length ?? 0, facts),
   })

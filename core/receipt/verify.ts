@@ -15,7 +15,7 @@ import { holdBody } from '../log/bodies.ts'
 import { entryCodec, entryHash } from '../log/entry.ts'
 import { parseGenesis } from '../log/genesis.ts'
 import { type Intent, intentCodec, intentFault, isAuditable, jobIdOf } from '../log/intent.ts'
-import { expiryOf, settlementOf } from '../log/settling.ts'
+import { expiryOf, intentOf, settlementOf } from '../log/settling.ts'
 import { createState, type LoggedJob, type LogState } from '../log/state.ts'
 import { type CompactCertificate, checkCertificate } from '../quorum/certificate.ts'
 import type { Statement } from '../quorum/vote.ts'
@@ -33,6 +33,7 @@ import {
 } from '../verification/commitment.ts'
 import { type Finding, findingCodec, METHOD } from '../verification/finding.ts'
 import { policyFor } from '../verification/policy.ts'
+import { chainShown } from '../verification/structure.ts'
 import { vectorFault } from '../verification/vectors.ts'
 import { type CheckedAssignment, checkAssignment } from './assignment.ts'
 import { type CheckedEpoch, checkEpochPart } from './epoch.ts'
@@ -135,7 +136,7 @@ function checkParts(parts: Parts): Validation<ReceiptFacts> {
   if (findings.action !== 'accept') return findings
   const settlement = checkSettlement(state, { ...job, findings: findings.value }, receipt)
   if (settlement.action !== 'accept') return settlement
-  const revealed = checkOutput(settlement.value, job, intent, commitments.value, output)
+  const revealed = checkOutput(state, settlement.value, job, commitments.value, output)
   if (revealed.action !== 'accept') return revealed
   const seal = at('seal', openAs(receiptFileCodec, file, state.swarmId))
   if (seal.action !== 'accept') return seal
@@ -251,9 +252,9 @@ function checkSettlement(state: LogState, job: LoggedJob, receipt: Receipt): Val
 }
 
 function checkOutput(
+  { swarmId }: LogState,
   settlement: SettlementBody,
   job: LoggedJob,
-  intent: Intent,
   commitments: readonly (OpenedCommitment | undefined)[],
   output: Uint8Array,
 ): Validation<Reveal | undefined> {
@@ -269,10 +270,13 @@ function checkOutput(
   const placed = jobId === job.id && attempt === job.attempt && replica === settlement.chosen
   const root = tokensRoot(tokens)
   const bound = outputCommit(jobId, replica, worker, root, textDigest(text), salt) === commitment.value.outputCommit
-  const whole = intent.task !== 'embedding' || areVectors(tokens, intent.maxTokens, commitment.value)
-  return placed && bound && whole && root === settlement.outputRoot
-    ? accept(reveal.value)
-    : reject('commitment_mismatch', 'output')
+  const { task, maxTokens } = intentOf(job)
+  const whole = task !== 'embedding' || areVectors(tokens, maxTokens, commitment.value)
+  if (!placed || !bound || !whole || root !== settlement.outputRoot) return reject('commitment_mismatch', 'output')
+  const made = { value: commitment.value, body: commitment.body, signer: worker }
+  const claim = { worker, commitment: made, reveal: reveal.value }
+  const chain = chainShown(claim, tokens, replica, { swarmId, jobId, attempt, edge: job.edge })
+  return chain === 'other' ? reject('chunk_mismatch', 'output.links') : accept(reveal.value)
 }
 
 /** Of an embedding job a reader needs no model to see that each text has its unit vector. */

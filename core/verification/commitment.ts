@@ -7,8 +7,24 @@
  */
 import { domainHash, sha256 } from '#core/hash'
 import { idsToBytes, u32be, utf8 } from '../codec/bytes.ts'
-import { type BodyOf, bytes, bytesMax, code, defineBody, digest, list, text, u8, u16, u32 } from '../codec/schema.ts'
+import {
+  type BodyOf,
+  bytes,
+  bytesMax,
+  code,
+  defineBody,
+  digest,
+  list,
+  record,
+  text,
+  u8,
+  u16,
+  u32,
+  u64,
+} from '../codec/schema.ts'
 import { type Digest, digestBytes, digestOf, keyOf, type PeerId, type SwarmId } from '../ids.ts'
+import { NONCE_BYTES } from '../latency/chain.ts'
+import { LINKS_MAX } from '../latency/links.ts'
 import { LIMITS } from '../limits.ts'
 
 export const FINISH_REASONS = ['stop', 'length', 'aborted'] as const
@@ -45,6 +61,10 @@ export const revealCodec = defineBody(
     ids: bytesMax(LIMITS.outputIdsBytesMax),
     text: text(LIMITS.outputTextBytesMax),
     salt: bytes(32),
+    /** Nonce 0 of the latency chain: with the links whoever reads the output can compute `chainHead`. */
+    nonce: bytes(NONCE_BYTES),
+    /** One a chunk; none where nothing was streamed, or in too many chunks. */
+    links: list(record({ tokenCount: u8(), echoedNonce: bytes(NONCE_BYTES), monoNs: u64() }), LINKS_MAX),
   },
   LIMITS.receiptOutputBytesMax,
 )

@@ -8,7 +8,7 @@
  * @see docs/PROTOCOL.md#commitments-reveals-and-findings
  */
 import { type BodyOf, code, defineBody, digest, i32, list, peer, text, u8, u32 } from '../codec/schema.ts'
-import { type Digest, digestOf, type PeerId, type SwarmId } from '../ids.ts'
+import { type Digest, digestOf, type PeerId } from '../ids.ts'
 import { REPORTS_MAX } from './auditing.ts'
 import { commitmentHash } from './commitment.ts'
 import { checkStructure, type Expectation, type OutputRule, type ReplicaClaim, type Structure } from './structure.ts'
@@ -87,7 +87,6 @@ export type AuditOutcome = {
 }
 
 export type FindingsInput = Expectation & {
-  readonly swarmId: SwarmId
   readonly policyId: Digest
   /** In replica order, one for each assigned worker. */
   readonly replicas: readonly ReplicaClaim[]

@@ -1,7 +1,8 @@
 /** Layer L0: whether one replica's output fits the job and its own commitment. Only this fails a worker. */
 import { idsFromBytes } from '../codec/bytes.ts'
 import type { Opened } from '../identity/envelope.ts'
-import type { Digest, PeerId } from '../ids.ts'
+import type { Digest, PeerId, SwarmId } from '../ids.ts'
+import { chainHeadOf } from '../latency/links.ts'
 import { type Commitment, outputCommit, type Reveal, textDigest, tokensRoot } from './commitment.ts'
 import { VECTOR_FAULTS, vectorFault } from './vectors.ts'
 
@@ -10,6 +11,7 @@ export const STRUCTURE_FAULTS = [
   'no_commitment',
   'no_reveal',
   'commitment_mismatch',
+  'chain_mismatch',
   'empty',
   'too_many_tokens',
   'id_out_of_range',
@@ -34,6 +36,9 @@ type TokensRule = Extract<OutputRule, { kind: 'tokens' }>
 
 /** What is known of a job before its outputs are. */
 export type Expectation = {
+  readonly swarmId: SwarmId
+  /** Whom the worker streamed to. */
+  readonly edge: PeerId
   readonly jobId: Digest
   readonly attempt: number
   readonly assignmentHash: Digest
@@ -59,6 +64,8 @@ export type Structure =
       readonly words: Uint32Array
       /** Stopped before its end: what there is may be paid for, but nobody vouches that it is an answer. */
       readonly aborted: boolean
+      /** Its latency chain was shown, and each header of it names these very words. */
+      readonly isChained: boolean
     }
   | { readonly ok: false; readonly reason: StructureFault }
 
@@ -76,9 +83,11 @@ export function checkStructure(claim: ReplicaClaim, replica: number, expected: E
   const [root, text] = [tokensRoot(words), textDigest(reveal.text)]
   if (outputCommit(expected.jobId, replica, worker, root, text, reveal.salt) !== made.outputCommit)
     return fault('commitment_mismatch')
+  const chained = chainShown(claim, words, replica, expected)
+  if (chained === 'other') return fault('chain_mismatch')
   const reason = outputFault(words, reveal.text, made.finishReason, expected)
   return reason === undefined
-    ? { ok: true, root, text, words, aborted: made.finishReason === 'aborted' }
+    ? { ok: true, root, text, words, aborted: made.finishReason === 'aborted', isChained: chained === 'same' }
     : fault(reason)
 }
 
@@ -88,6 +97,23 @@ function fault(reason: StructureFault): Structure {
 
 function isPlaced(body: Commitment | Reveal, replica: number, expected: Expectation): boolean {
   return body.jobId === expected.jobId && body.attempt === expected.attempt && body.replica === replica
+}
+
+/**
+ * Whether the chain that was shown is the one that was committed to. Nothing need be shown; then nothing can be said about its speed.
+ *
+ * Why another one fails its worker: headers that name other tokens than the output has were signed before there were any.
+ */
+export function chainShown(
+  { worker, commitment, reveal }: ReplicaClaim,
+  words: Uint32Array,
+  replica: number,
+  { swarmId, jobId, attempt, edge: receiver }: Pick<Expectation, 'swarmId' | 'jobId' | 'attempt' | 'edge'>,
+): 'nothing' | 'same' | 'other' {
+  if (commitment === undefined || reveal === undefined || reveal.links.length === 0) return 'nothing'
+  const head = chainHeadOf({ swarmId, jobId, attempt, replica, worker, receiver }, words, reveal)
+  const { chainHead, chunkCount } = commitment.value
+  return head === chainHead && reveal.links.length === chunkCount ? 'same' : 'other'
 }
 
 function outputFault(

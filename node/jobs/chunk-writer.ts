@@ -14,6 +14,7 @@ import {
   nextChunk,
   openChain,
 } from '../../core/latency/chain.ts'
+import { LINKS_MAX, type Link, NOTHING_SHOWN, type ShownChain } from '../../core/latency/links.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { TokenDetail } from '../../models/backend.ts'
 import type { Clock, PeerStream } from '../runtime/ports.ts'
@@ -37,6 +38,8 @@ export type ChunkWriterPorts = {
   readonly copy?: (envelope: Uint8Array) => void
 }
 
+export type ClosedChain = { readonly head: Digest; readonly count: number; readonly shown: ShownChain }
+
 /** A receiver that stops acknowledging stops the chain, not the worker's machine: after this the stream is given up. */
 const ACK_WAIT_MS = 10_000
 /** UTF-16 units of text in one frame: at most three bytes each, within the frame's 64 KiB. */
@@ -48,6 +51,8 @@ export class ChunkWriter {
   readonly #ids: number[] = []
   #text = ''
   #chunked = 0
+  /** What of each header is shown with the output. */
+  readonly #links: Link[] = []
   #chain: ChainState
   #openedNs: bigint
   #wake: () => void = () => undefined
@@ -95,9 +100,12 @@ export class ChunkWriter {
   }
 
   /** Chunks what is left. */
-  async close(): Promise<{ readonly head: Digest; readonly count: number }> {
+  async close(): Promise<ClosedChain> {
     if (this.#ids.length > this.#chunked) await this.#sendChunk(this.#ids.length - this.#chunked)
-    return { head: this.#chain.head, count: this.#chain.chunkCount }
+    const { head, chunkCount: count } = this.#chain
+    const isShown = count > 0 && count <= LINKS_MAX
+    const shown = isShown ? { nonce: this.#ports.nonce, links: this.#links } : NOTHING_SHOWN
+    return { head, count, shown }
   }
 
   async #send(ids: readonly number[], text: string, details: readonly TokenDetail[]): Promise<void> {
@@ -119,6 +127,7 @@ export class ChunkWriter {
     const value = nextChunk(this.#chain, ids, clock.monotonicNs())
     const body = chunkCodec.encode(value)
     this.#chain = taken(extendChain(this.#chain, { value, signer: key.peer, body }))
+    if (this.#links.length < LINKS_MAX) this.#links.push(value)
     this.#chunked += tokenCount
     this.#openedNs = clock.monotonicNs()
     const envelope = encodeEnvelope(seal('chunk', swarmId, body, key))

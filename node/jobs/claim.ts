@@ -5,6 +5,7 @@ import { encodeEnvelope, seal } from '../../core/identity/envelope.ts'
 import type { KeyPair } from '../../core/identity/keys.ts'
 import type { Digest, JobId, SwarmId } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
+import type { ShownChain } from '../../core/latency/links.ts'
 import { LIMITS } from '../../core/limits.ts'
 import {
   commitmentCodec,
@@ -32,7 +33,7 @@ export type ClaimInput = {
     readonly assignmentHash: Digest
     readonly replica: number
   }
-  readonly chain: { readonly head: Digest; readonly count: number }
+  readonly chain: { readonly head: Digest; readonly count: number; readonly shown: ShownChain }
   readonly output: { readonly ids: readonly number[]; readonly text: string; readonly finish: FinishReason }
   readonly salt: Uint8Array
   readonly schedule: readonly number[]
@@ -58,7 +59,8 @@ export function claimOf(input: ClaimInput): Claim {
     schedule,
     engineId,
   })
-  const reveal = revealCodec.encode({ jobId, attempt, replica, ids: idsToBytes(output.ids), text: output.text, salt })
+  const { ids, text } = output
+  const reveal = revealCodec.encode({ jobId, attempt, replica, ids: idsToBytes(ids), text, salt, ...chain.shown })
   return {
     commitment: encodeEnvelope(seal('commitment', swarmId, body, key)),
     reveal,

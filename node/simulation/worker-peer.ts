@@ -2,6 +2,7 @@
 import { openAs, sealAs } from '../../core/identity/envelope.ts'
 import type { JobId } from '../../core/ids.ts'
 import { openChain } from '../../core/latency/chain.ts'
+import { NOTHING_SHOWN } from '../../core/latency/links.ts'
 import { answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
 import { intentCodec, jobIdOf } from '../../core/log/intent.ts'
@@ -112,7 +113,7 @@ export class WorkerPeer {
     const claim = claimOf({
       ...{ key, swarmId, order, salt: prng.bytes(SALT_BYTES), engineId: ENGINE },
       // No chunks are streamed: their chain stays as it was opened.
-      chain: { head: chain.head, count: 0 },
+      chain: { head: chain.head, count: 0, shown: NOTHING_SHOWN },
       ...{ output: { ids, text: '', finish }, schedule: [order.promptTokens] },
     })
     this.#claims.set(claimSubject(order), claim)

@@ -7,6 +7,7 @@ import { type Digest, digestBytes, type JobId, type PeerId } from '../../core/id
 import { checkWitness } from '../../core/job/judge-audits.ts'
 import { executeCodec, offerCodec, type RevealRequest, revealRequestCodec } from '../../core/job/proposal.ts'
 import { type ChainState, chunkCodec, extendChain, nextChunk, openChain } from '../../core/latency/chain.ts'
+import type { Link, ShownChain } from '../../core/latency/links.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
@@ -136,8 +137,8 @@ export class Worker {
     const output = isEarly ? unfinished(whole, order) : whole
     if (isEarly) node.world.coverage.count('output ended early')
     // Vectors are not streamed: the reveal brings them.
-    const { chain, headers } = this.#chunks(receiver, order, order.intent.task === 'embedding' ? [] : output.ids)
-    const claim = this.#claim(order, output, chain)
+    const { chain, headers, shown } = this.#chunks(receiver, order, order.intent.task === 'embedding' ? [] : output.ids)
+    const claim = this.#claim(order, output, chain, shown)
     const send = (): void => answer('', [claim.commitment, claim.ids, ...headers])
     if (this.kind === 'fickle') {
       this.#unstored.set(subjectOf(order), claim)
@@ -200,7 +201,7 @@ export class Worker {
     receiver: PeerId,
     order: Order,
     ids: readonly number[],
-  ): { readonly chain: ChainState; readonly headers: readonly Uint8Array[] } {
+  ): { readonly chain: ChainState; readonly headers: readonly Uint8Array[]; readonly shown: ShownChain } {
     const { node } = this
     const { swarmId } = node.world.genesis
     const { jobId, replica, nonce, assignment } = order
@@ -214,6 +215,7 @@ export class Worker {
       nonce,
     })
     const headers: Uint8Array[] = []
+    const links: Link[] = []
     for (let start = 0; start < ids.length; start += LIMITS.chunkTokensMax) {
       const value = nextChunk(
         chain,
@@ -223,11 +225,12 @@ export class Worker {
       const longer = extendChain(chain, { value, signer: node.key.peer, body: chunkCodec.encode(value) })
       if (longer.action === 'accept') chain = longer.value
       headers.push(sealAs(chunkCodec, value, swarmId, node.key))
+      links.push(value)
     }
-    return { chain, headers }
+    return { chain, headers, shown: { nonce, links } }
   }
 
-  #claim(order: Order, output: Output, chain: ChainState): Claim {
+  #claim(order: Order, output: Output, chain: ChainState, shown: ShownChain): Claim {
     const { node, kind } = this
     const { swarmId } = node.world.genesis
     const { jobId, replica, assignmentHash, assignment } = order
@@ -258,7 +261,13 @@ export class Worker {
       node.key,
     )
     const lie = output.ids.length > 0 ? output.ids.map((id) => (id === STOP ? id : id + 1)) : [1]
-    const reveal = revealCodec.encode({ ...place, ids: idsToBytes(kind === 'lying' ? lie : output.ids), text, salt })
+    const reveal = revealCodec.encode({
+      ...place,
+      ids: idsToBytes(kind === 'lying' ? lie : output.ids),
+      text,
+      salt,
+      ...shown,
+    })
     return { commitment, reveal, ids: embeds ? NOTHING : idsToBytes(output.ids) }
   }
 

@@ -9,8 +9,10 @@ import { type Bench, judgeAssignment, judgeFindings, judgeSettlement, type Model
 import { judgeCommitSet } from '../../core/job/judge-commits.ts'
 import { assignmentOf, step } from '../../core/job/machine.ts'
 import type { AssignmentProposal, FindingProposal, SettlementProposal } from '../../core/job/proposal.ts'
-import { openChain } from '../../core/latency/chain.ts'
+import { nextChunk, openChain } from '../../core/latency/chain.ts'
+import { chainHeadOf, NOTHING_SHOWN } from '../../core/latency/links.ts'
 import { CHOSEN_NONE, settlementCodec } from '../../core/ledger/settlement.ts'
+import { LIMITS } from '../../core/limits.ts'
 import type { Applied } from '../../core/log/apply.ts'
 import { answerCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { abstainersOf } from '../../core/log/authority.ts'
@@ -178,8 +180,16 @@ export class JobRun {
       receiver: EDGE.peer,
       nonce: new Uint8Array(16),
     }
+    const isChunk = !embeds && ids.length > 0 && ids.length <= LIMITS.chunkTokensMax
+    const shown = isChunk ? { nonce: start.nonce, links: [nextChunk(openChain(start), ids, 0n)] } : NOTHING_SHOWN
+    const head = (isChunk ? chainHeadOf(start, ids, shown) : undefined) ?? openChain(start).head
     const claim = claimOf({
-      ...{ key, swarmId, chain: { head: openChain(start).head, count: 1 }, salt: new Uint8Array(32).fill(replica + 1) },
+      ...{
+        key,
+        swarmId,
+        chain: { head, count: 1, shown },
+        salt: new Uint8Array(32).fill(replica + 1),
+      },
       order: {
         jobId: this.id,
         assignment: { attempt: this.job.attempt },

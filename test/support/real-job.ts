@@ -7,6 +7,7 @@ import type { ClassAudit, SettledJob } from '../../core/job/job.ts'
 import type { Bench } from '../../core/job/judge.ts'
 import { type AuditTask, auditPlanOf } from '../../core/job/judge-audits.ts'
 import { outputOf, receiptOf } from '../../core/job/receipting.ts'
+import { NOTHING_SHOWN } from '../../core/latency/links.ts'
 import { bodyDigest } from '../../core/log/assignment.ts'
 import { epochOfJob } from '../../core/log/epochs.ts'
 import type { Seed } from '../../core/log/inputs.ts'
@@ -117,7 +118,11 @@ export class RealRun extends JobRun {
   hand(replica: number, output: Parameters<typeof claimOf>[0]['output'], schedule: readonly number[]): void {
     const { swarmId } = this.swarm.state
     const claim = claimOf({
-      ...{ key: secretOf(this.workers[replica]), swarmId, chain: { head: REAL_TABLE.model, count: 1 } },
+      ...{
+        key: secretOf(this.workers[replica]),
+        swarmId,
+        chain: { head: REAL_TABLE.model, count: 1, shown: NOTHING_SHOWN },
+      },
       order: {
         jobId: this.id,
         assignment: { attempt: this.job.attempt },

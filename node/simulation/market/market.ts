@@ -84,6 +84,7 @@ const USUAL_TOKENS = 64
 const FALSE_PERMILLION = 1_000
 const REPLICAS = [1, 1, 3] as const
 /** Cheats here are not copies: which seed an output has makes no difference. */
+const EDGE = peerIdOf(domainHash('market-edge'))
 const ONE_SEED: readonly string[] = []
 const TOKENS_MIN_LOG2 = 3
 const TOKENS_MAX_LOG2 = 9
@@ -227,7 +228,7 @@ function structureOf({ kind, name }: Worker, cheats: boolean, job: number, token
   if (cheats && kind.isSilent === true) return { ok: false, reason: 'no_reveal' }
   const output = !cheats ? 'the true answer' : kind.output === 'shared' ? kind.name : name
   const root = digestOf(domainHash('market-output', u32be(job), utf8(output)))
-  return { ok: true, root, text: root, words: new Uint32Array(tokens), aborted: false }
+  return { ok: true, root, text: root, words: new Uint32Array(tokens), aborted: false, isChained: false }
 }
 
 /** @param isSeen  whoever computes the output finds it wrong */
@@ -253,7 +254,7 @@ function findingsFor(
   audits: readonly (AuditOutcome | undefined)[],
 ): readonly Finding[] {
   const rule = { kind: 'tokens', maxTokens: tokens, vocabSize: 1, stopIds: [], stop: [], verifiable: true } as const
-  const about = { jobId: jobIdOf(job), attempt: 0, assignmentHash: ZERO_DIGEST, rule, stopped: false }
+  const about = { jobId: jobIdOf(job), edge: EDGE, attempt: 0, assignmentHash: ZERO_DIGEST, rule, stopped: false }
   const replicas = drawn.map(({ peer }) => ({ worker: peer, commitment: undefined, reveal: undefined }))
   const findings = findingsOf(
     { ...about, swarmId: state.swarmId, policyId: ZERO_DIGEST, replicas, seeds: ONE_SEED, audits },

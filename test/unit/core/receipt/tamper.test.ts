@@ -144,6 +144,8 @@ test('the output cannot be changed, left out, or added to a refund', () => {
     revealCodec.encode({ ...reveal, text: 'another text' }),
     revealCodec.encode({ ...reveal, ids: reveal.ids.subarray(4) }),
     revealCodec.encode({ ...reveal, salt: new Uint8Array(32) }),
+    revealCodec.encode({ ...reveal, nonce: new Uint8Array(16).fill(7) }),
+    revealCodec.encode({ ...reveal, links: reveal.links.map((link) => ({ ...link, monoNs: link.monoNs + 1n })) }),
     settled.run.claims.get(1)?.reveal ?? NOTHING,
   ]
   for (const output of outputs)

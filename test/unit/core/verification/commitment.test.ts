@@ -87,6 +87,8 @@ test('a commitment and a reveal survive the bytes', () => {
     ids: idsToBytes([1, 2]),
     text: 'é…',
     salt: new Uint8Array(32).fill(3),
+    nonce: new Uint8Array(16).fill(4),
+    links: [{ tokenCount: 2, echoedNonce: new Uint8Array(16).fill(4), monoNs: 5n }],
   }
   assert.equal(revealCodec.decode(revealCodec.encode(reveal)), { action: 'accept', value: reveal })
 })

@@ -2,6 +2,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { idsToBytes } from '../../../../core/codec/bytes.ts'
 import { openAs, sealAs } from '../../../../core/identity/envelope.ts'
+import type { Digest } from '../../../../core/ids.ts'
+import { nextChunk, openChain } from '../../../../core/latency/chain.ts'
+import { chainHeadOf, NOTHING_SHOWN } from '../../../../core/latency/links.ts'
 import { ZERO_DIGEST } from '../../../../core/ledger/settlement.ts'
 import {
   type Commitment,
@@ -21,6 +24,8 @@ import { digestNamed, jobNamed, keyNamed, swarmNamed } from '../../../support/pe
 const SWARM = swarmNamed('swarm')
 const STOP = 2
 const EXPECTED = {
+  swarmId: SWARM,
+  edge: keyNamed('edge').peer,
   jobId: jobNamed('job'),
   attempt: 1,
   assignmentHash: digestNamed('assignment'),
@@ -68,7 +73,7 @@ function claim(
     sealAs(commitmentCodec, commitment, SWARM, signer === undefined ? worker : keyNamed(signer)),
     SWARM,
   )
-  const reveal: Reveal = { jobId, attempt, replica, ids: idsToBytes(ids), text, salt, ...shown }
+  const reveal: Reveal = { jobId, attempt, replica, ids: idsToBytes(ids), text, salt, ...NOTHING_SHOWN, ...shown }
   return { worker: worker.peer, commitment: opened.action === 'accept' ? opened.value : missing(), reveal }
 }
 
@@ -119,6 +124,27 @@ test('a reveal of anything but what was bound is a mismatch', () => {
   ]
   for (const shown of parts) assert.is(faultOf(claim(0, { shown })), 'commitment_mismatch')
   assert.is(faultOf(claim(0, { made: { tokenCount: 4 } })), 'commitment_mismatch')
+})
+
+/** The chain that worker `w0` sends an output in, of one chunk. */
+function chainOf(ids: readonly number[]) {
+  const { swarmId, jobId, attempt, edge } = EXPECTED
+  const nonce = new Uint8Array(16).fill(9)
+  const start = { swarmId, jobId, attempt, replica: 0, worker: keyNamed('w0').peer, receiver: edge, nonce }
+  const links = [nextChunk(openChain(start), ids, 5n)]
+  return { head: chainHeadOf(start, ids, { nonce, links }) ?? missing(), shown: { nonce, links } }
+}
+
+test('headers that name other tokens than the output were signed for something else: their worker fails', () => {
+  const [own, other] = [chainOf(HELLO), chainOf([10, 12, STOP])]
+  const given = (head: Digest, shown: Partial<Reveal>) => claim(0, { made: { chainHead: head, chunkCount: 1 }, shown })
+  const honest = checkStructure(given(own.head, own.shown), 0, EXPECTED)
+  assert.equal([honest.ok, honest.ok && honest.isChained], [true, true])
+  assert.is(faultOf(given(other.head, other.shown)), 'chain_mismatch')
+  assert.is(faultOf(given(other.head, own.shown)), 'chain_mismatch')
+  assert.is(faultOf(claim(0, { made: { chainHead: own.head, chunkCount: 2 }, shown: own.shown })), 'chain_mismatch')
+  const silent = checkStructure(given(other.head, {}), 0, EXPECTED)
+  assert.equal([silent.ok, silent.ok && silent.isChained], [true, false], 'nobody has to show it')
 })
 
 test('an output copied from another replica does not open under its own commitment', () => {

@@ -5,11 +5,12 @@ import { idsFromBytes, idsToBytes } from '../../../../core/codec/bytes.ts'
 import { encodeEnvelope, openAs, seal } from '../../../../core/identity/envelope.ts'
 import { steerFrameCodec, workFrameCodec } from '../../../../core/job/proposal.ts'
 import { type ChainStart, type Chunk, chunkCodec } from '../../../../core/latency/chain.ts'
+import { NOTHING_SHOWN } from '../../../../core/latency/links.ts'
 import { LIMITS } from '../../../../core/limits.ts'
-import { ChunkWriter } from '../../../../node/jobs/chunk-writer.ts'
+import { ChunkWriter, type ClosedChain } from '../../../../node/jobs/chunk-writer.ts'
 import { claimOf } from '../../../../node/jobs/claim.ts'
 import { frame } from '../../../../node/jobs/frames.ts'
-import { type ReadStream, readReplica } from '../../../../node/jobs/reader.ts'
+import { readReplica } from '../../../../node/jobs/reader.ts'
 import { createMemoryNetwork } from '../../../../node/mesh/memory.ts'
 import type { PeerStream } from '../../../../node/runtime/ports.ts'
 import { systemClock, systemRandom } from '../../../../node/runtime/system.ts'
@@ -179,7 +180,7 @@ test(
       await stream.send(
         frame({
           kind: 'commitment',
-          envelope: commitmentOf({ ids, text: long }, { head: digestNamed('earlier'), count: 3 }),
+          envelope: commitmentOf({ ids, text: long }, { head: digestNamed('earlier'), count: 3, shown: NOTHING_SHOWN }),
         }),
       )
     })
@@ -330,7 +331,7 @@ test(
   'a commitment must be the worker’s own, of this replica, over the tokens and the chain that came',
   within(5_000, async () => {
     const committing =
-      (change: (writer: ChunkWriter, chain: { head: ReadStream['chainHead']; count: number }) => Uint8Array): Work =>
+      (change: (writer: ChunkWriter, chain: ClosedChain) => Uint8Array): Work =>
       async (writer, stream) => {
         await writer.tokens([1, 2, 3], 'abc')
         await stream.send(frame({ kind: 'commitment', envelope: change(writer, await writer.close()) }))
@@ -349,7 +350,9 @@ test(
       'CF_MESH_REFUSED commitment_mismatch',
     )
     assert.is(
-      await reasonOf(committing((writer) => commitmentOf(writer, { head: digestNamed('x'), count: 1 }))),
+      await reasonOf(
+        committing((writer) => commitmentOf(writer, { head: digestNamed('x'), count: 1, shown: NOTHING_SHOWN })),
+      ),
       'CF_MESH_REFUSED chunk_mismatch',
     )
     assert.is(
