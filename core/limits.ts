@@ -31,7 +31,7 @@ export const LIMITS = {
   promptTokensMax: 131_072,
   /** A prompt given as token ids. */
   promptIdsBytesMax: 524_288,
-  chunkTokensMax: 32,
+  chunkTokensMax: 64,
   chunkMs: 250,
   /** A chunk may echo a nonce that is at most this many chunks old: the worker may run that far ahead of its acks. */
   nonceWindowChunks: 4,

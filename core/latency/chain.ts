@@ -28,7 +28,7 @@ export const chunkCodec = defineBody(
     /** 0-based, without gaps. */
     index: u32(),
     tokenStart: u32(),
-    /** 1 to 32. */
+    /** 1 to 64. */
     tokenCount: u8(),
     /** `chunkLeaf` of the tokens. */
     tokensLeaf: digest(),
@@ -126,7 +126,7 @@ export function ackHash(swarmId: SwarmId, ackBody: Uint8Array): Digest {
 /**
  * Makes the worker's next chunk header, echoing the newest nonce.
  *
- * @param ids  1 to 32 token ids that follow the last chunk's; call it only while `mustWait` says no
+ * @param ids  1 to 64 token ids that follow the last chunk's; call it only while `mustWait` says no
  */
 export function nextChunk(state: ChainState, ids: readonly number[], monoNs: bigint): Chunk {
   const { start, chunkCount, tokenCount, head, nonces } = state

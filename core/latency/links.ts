@@ -11,7 +11,7 @@ import type { Digest } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { type ChainStart, type Chunk, chainStart, chunkCodec, chunkHash, chunkLeaf, NONCE_BYTES } from './chain.ts'
 
-/** Full chunks of 32,768 tokens: of a longer chain nothing is shown. */
+/** Full chunks of 65,536 tokens: of a longer chain nothing is shown. */
 export const LINKS_MAX = 1_024
 
 /** What of a header does not follow from the tokens and the headers before it. */

@@ -1,4 +1,4 @@
-/** The worker's side of a token stream: tokens at once, and every 32 tokens or 250 ms a signed chunk header that chains them. */
+/** The worker's side of a token stream: tokens at once, and every 64 tokens or 250 ms a signed chunk header that chains them. */
 import { idsToBytes } from '../../core/codec/bytes.ts'
 import { FabricError } from '../../core/errors.ts'
 import { encodeEnvelope, readAs, seal } from '../../core/identity/envelope.ts'

@@ -102,7 +102,7 @@ function refusedChunks(): VectorCase[] {
     tampered('an index left out', 'chunk_out_of_order', { index: 4 }),
     tampered('overlapping tokens', 'chunk_out_of_order', { tokenStart: 8 }),
     tampered('no tokens', 'chunk_mismatch', { tokenCount: 0 }),
-    tampered('33 tokens', 'chunk_mismatch', { tokenCount: 33 }),
+    tampered('65 tokens', 'chunk_mismatch', { tokenCount: 65 }),
     tampered('another previous hash', 'chunk_out_of_order', { previous: digestNamed('other') }),
     tampered('a nonce that nobody sent', 'chunk_mismatch', { echoedNonce: new Uint8Array(16).fill(255) }),
     tampered('a clock that went back', 'chunk_mismatch', { monoNs: 1n }),

@@ -19,6 +19,7 @@ import {
   nextChunk,
   openChain,
 } from '../../../../core/latency/chain.ts'
+import { LIMITS } from '../../../../core/limits.ts'
 import type { Validation } from '../../../../core/validation.ts'
 import { missing } from '../../../support/missing.ts'
 import { digestNamed, jobNamed, keyNamed, swarmNamed } from '../../../support/people.ts'
@@ -97,7 +98,7 @@ test('any tampered field of a chunk is refused', () => {
     [{ tokenStart: 8 }, 'chunk_out_of_order'],
     [{ tokenStart: 10 }, 'chunk_out_of_order'],
     [{ tokenCount: 0 }, 'chunk_mismatch'],
-    [{ tokenCount: 33 }, 'chunk_mismatch'],
+    [{ tokenCount: LIMITS.chunkTokensMax + 1 }, 'chunk_mismatch'],
     [{ previous: digestNamed('other') }, 'chunk_out_of_order'],
     [{ previous: openChain(START).head }, 'chunk_out_of_order'],
     [{ echoedNonce: new Uint8Array(16) }, 'chunk_mismatch'],

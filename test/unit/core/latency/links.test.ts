@@ -10,6 +10,7 @@ import {
   openChain,
 } from '../../../../core/latency/chain.ts'
 import { chainHeadOf, type Link, NOTHING_SHOWN } from '../../../../core/latency/links.ts'
+import { LIMITS } from '../../../../core/limits.ts'
 import type { Validation } from '../../../../core/validation.ts'
 import { missing } from '../../../support/missing.ts'
 import { jobNamed, keyNamed, swarmNamed } from '../../../support/people.ts'
@@ -20,7 +21,8 @@ const START = {
   ...{ swarmId: swarmNamed('swarm'), jobId: jobNamed('job'), attempt: 0, replica: 1 },
   ...{ worker: WORKER.peer, receiver: EDGE.peer },
 }
-const SIZES = [32, 7, 1, 32, 32, 3]
+const FULL = LIMITS.chunkTokensMax
+const SIZES = [FULL, 7, 1, FULL, FULL, 3]
 const IDS = Array.from({ length: SIZES.reduce((sum, size) => sum + size, 0) }, (_, id) => id * 3)
 
 function taken<T>(validation: Validation<T>): T {
@@ -74,7 +76,7 @@ test('links of more or fewer tokens than the output, or of chunks that are none,
     assert.is(chainHeadOf(START, IDS, { nonce: NONCE, links: wrong }), undefined)
   assert.is(chainHeadOf(START, IDS, { nonce: NONCE, links: [{ ...first, tokenCount: 0 }, ...links] }), undefined)
   assert.is(
-    chainHeadOf(START, IDS, { nonce: NONCE, links: [{ ...first, tokenCount: 39 }, ...rest.slice(1)] }),
+    chainHeadOf(START, IDS, { nonce: NONCE, links: [{ ...first, tokenCount: FULL + 7 }, ...rest.slice(1)] }),
     undefined,
   )
 })

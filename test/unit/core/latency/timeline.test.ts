@@ -14,6 +14,7 @@ import {
   timelineOf,
   witnessesOf,
 } from '../../../../core/latency/timeline.ts'
+import { LIMITS } from '../../../../core/limits.ts'
 import { missing } from '../../../support/missing.ts'
 import { digestNamed, jobNamed, keyNamed, swarmNamed, validatorKeys } from '../../../support/people.ts'
 import { seededRandom, testSeed } from '../../../support/seeded-random.ts'
@@ -68,7 +69,7 @@ test('another worker’s, another job’s, empty, repeated and skipped chunks ar
   assert.is(refused(seen, { attempt: 1 }), 'chunk_mismatch')
   assert.is(refused(seen, { replica: 0 }), 'chunk_mismatch')
   assert.is(refused(seen, { tokenCount: 0 }), 'chunk_mismatch')
-  assert.is(refused(seen, { tokenCount: 33 }), 'chunk_mismatch')
+  assert.is(refused(seen, { tokenCount: LIMITS.chunkTokensMax + 1 }), 'chunk_mismatch')
   assert.is(refused(seen, { index: 0 }), 'chunk_out_of_order')
   assert.is(refused(seen, { index: 2 }), 'chunk_out_of_order')
   assert.is(refused(seen, { previous: digestNamed('another chain') }), 'chunk_out_of_order')
