@@ -164,6 +164,7 @@ function addJob(job: Command, run: Run): void {
         'one seed for all replicas, one for each, or a hidden coin (default: hidden where audits judge)',
       ).choices(SEED_MODES),
     )
+    .option('--speed <tokens>', 'pay a bonus from so many tokens a second on, as three witnesses see it')
     .option('--max-budget <credits>', 'refuse when it could cost more')
     .addOption(
       new Option('--verify <when>', 'stream and verify after, or buffer and verify before').choices([

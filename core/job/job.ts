@@ -58,6 +58,8 @@ export type Replica =
       readonly worker: PeerId
       readonly commitment: Uint8Array
       readonly reveal: Uint8Array
+      /** Envelopes of its stream's witnesses; none where the intent pays nothing for speed. */
+      readonly timelines: readonly Uint8Array[]
     }
 
 /** A certified finding: the body that Q validators signed. */
@@ -204,7 +206,12 @@ export type JobEvent =
       readonly stranded?: boolean
     }
   | { readonly type: 'delivered'; readonly delivery: Uint8Array }
-  | { readonly type: 'revealed'; readonly replica: number; readonly reveal: Uint8Array }
+  | {
+      readonly type: 'revealed'
+      readonly replica: number
+      readonly reveal: Uint8Array
+      readonly timelines?: readonly Uint8Array[]
+    }
   | { readonly type: 'commit-set-certified'; readonly certificate: CompactCertificate }
   | { readonly type: 'audited'; readonly audits: readonly ClassAudit[] }
   | { readonly type: 'found'; readonly findings: readonly Certified[]; readonly closeness?: Closeness }

@@ -25,6 +25,7 @@ import { policyFor } from '../verification/policy.ts'
 import type { Expectation, OutputRule, ReplicaClaim, Structure } from '../verification/structure.ts'
 import { chooseOutput, revealedOutput } from './choice.ts'
 import { type AuditPlan, auditOutcomes, auditPlanOf, checkWitness, type Witnessed } from './judge-audits.ts'
+import { speedsOf } from './judge-speed.ts'
 import {
   type AssignmentProposal,
   type FindingProposal,
@@ -151,7 +152,8 @@ export function judgeFindings(bench: Bench, proposal: FindingProposal): Validati
   const policyId = table === undefined || !isAudited(state, job) ? policyFor(expected.rule.kind).id : job.policyId
   const audits = auditsOf(bench, seen.value, proposal)
   if (audits.action !== 'accept') return audits
-  const input = { ...expected, policyId, replicas, seeds, audits: audits.value }
+  const speeds = speedsOf(state, job, { replicas, structures }, proposal)
+  const input = { ...expected, policyId, replicas, seeds, audits: audits.value, ...(speeds && { speeds }) }
   const judged = findingsOf(input, structures).map((finding): JudgedFinding => {
     const body = findingCodec.encode(finding)
     const digest = bodyDigest('finding', state.swarmId, body)

@@ -185,6 +185,7 @@ function stepCommitted(job: CommittedJob, event: JobEvent): Job {
       worker,
       commitment: commitment.commitment,
       reveal: event.reveal,
+      timelines: event.timelines ?? [],
     })),
   )
 }

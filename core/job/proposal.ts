@@ -13,12 +13,14 @@ import {
   u16,
   u32,
 } from '../codec/schema.ts'
+import { WITNESSES_MAX } from '../latency/timeline.ts'
 import { LIMITS } from '../limits.ts'
 import { replicaInputsCodec } from '../log/inputs.ts'
 import { REPORTS_MAX } from '../verification/auditing.ts'
 import { pairCount } from '../verification/semantic.ts'
 
 const ENVELOPE_MAX = 1_024
+const TIMELINE_ENVELOPE_MAX = 512
 const SIGNATURES_MAX = LIMITS.validatorCountMax * 64
 
 /** Coordinator to a ranked peer: would you run this? The envelope lets the peer check the hold by itself. */
@@ -103,6 +105,11 @@ export const findingProposalCodec = defineBody(
     stop: bytesMax(512),
     /** Of all replicas, in their order: outputs from different seeds are not expected to be equal. */
     seeds: list(record({ nonce: bytes(32), salt: bytes(32) }), LIMITS.replicaCountMax),
+    /** Envelopes `timeline` of each replica's witnesses; none where the intent pays nothing for speed. */
+    timelines: list(
+      record({ envelopes: list(bytesMax(TIMELINE_ENVELOPE_MAX), WITNESSES_MAX) }),
+      LIMITS.replicaCountMax,
+    ),
   },
   LIMITS.replicaCountMax * LIMITS.receiptOutputBytesMax + 65_536,
 )

@@ -27,6 +27,7 @@ export function findingProposalOf(job: RevealedJob | AuditedJob, seeds: readonly
     reveals: replicas.map(revealOf),
     audits: 'audits' in job ? job.audits : [],
     seeds,
+    timelines: replicas.map((replica) => ({ envelopes: replica.state === 'revealed' ? replica.timelines : [] })),
   }
 }
 

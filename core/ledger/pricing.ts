@@ -15,6 +15,8 @@ export type PriceTable = {
   readonly feePermille: number
   /** Earned credit can be spent this much log time after the settlement. */
   readonly vestMs: bigint
+  /** Bonus of a replica that witnesses saw reach the job's speed, per mille of its base. */
+  readonly speedPermille: number
 }
 
 export const DEFAULT_PRICES: PriceTable = {
@@ -24,6 +26,7 @@ export const DEFAULT_PRICES: PriceTable = {
   bonusPermille: 200,
   feePermille: 50,
   vestMs: 0n,
+  speedPermille: 200,
 }
 
 export const PRICE_BOUNDS = { permilleMax: 10_000, factorPermilleMax: 10_000, vestMsMax: 31_536_000_000n } as const
@@ -36,6 +39,8 @@ export type Priced = {
   readonly promptTokens: number
   readonly maxTokens: number
   readonly replicas: number
+  /** Tokens a second; 0: no speed bonus is offered. */
+  readonly speedTarget: number
 }
 
 export type ReplicaSize = {
@@ -46,7 +51,13 @@ export type ReplicaSize = {
   readonly factorPermille: number
 }
 
-export type PriceQuote = { readonly base: bigint; readonly bonus: bigint; readonly fee: bigint; readonly hold: bigint }
+export type PriceQuote = {
+  readonly base: bigint
+  readonly bonus: bigint
+  readonly speed: bigint
+  readonly fee: bigint
+  readonly hold: bigint
+}
 
 /**
  * The base of one replica: grows with each of its arguments, so a hold at the full length covers every shorter output.
@@ -68,7 +79,7 @@ export function permilleOf(amount: bigint, permille: number): bigint {
 }
 
 /**
- * Prices a job at its full length, with every replica earning base and bonus: exactly what its hold reserves.
+ * Prices a job at its full length, with every replica earning base, bonus and what is offered for speed: exactly what its hold reserves.
  *
  * @param factorPermille  the highest factor among the eligible providers
  */
@@ -82,8 +93,14 @@ export function quote(prices: PriceTable, job: Priced, factorPermille: number = 
   const one = replicaPrice(prices, size)
   const base = one * BigInt(job.replicas)
   const bonus = permilleOf(one, prices.bonusPermille) * BigInt(job.replicas)
-  const fee = permilleOf(base + bonus, prices.feePermille)
-  return { base, bonus, fee, hold: base + bonus + fee }
+  const speed = speedBonus(prices, job, one) * BigInt(job.replicas)
+  const fee = permilleOf(base + bonus + speed, prices.feePermille)
+  return { base, bonus, speed, fee, hold: base + bonus + speed + fee }
+}
+
+/** Of one replica, when it was as fast as its job wished. @param base  of that replica */
+export function speedBonus(prices: PriceTable, { speedTarget }: Pick<Priced, 'speedTarget'>, base: bigint): bigint {
+  return speedTarget > 0 ? permilleOf(base, prices.speedPermille) : 0n
 }
 
 /** Whether every field is inside the bounds that keep all sums exact and every hold within one amount. */
@@ -93,6 +110,7 @@ export function pricesInBounds(prices: PriceTable): boolean {
     amounts.every((amount) => amount >= 0n && amount <= LIMITS.amountMicroMax) &&
     prices.bonusPermille <= PRICE_BOUNDS.permilleMax &&
     prices.feePermille <= PRICE_BOUNDS.permilleMax &&
+    prices.speedPermille <= PRICE_BOUNDS.permilleMax &&
     prices.vestMs >= 0n &&
     prices.vestMs <= PRICE_BOUNDS.vestMsMax
   )

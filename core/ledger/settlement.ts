@@ -17,11 +17,11 @@ import { invariant } from '../invariant.ts'
 import { LIMITS } from '../limits.ts'
 import { type Finding, findingCodec, METHOD } from '../verification/finding.ts'
 import type { Assurance } from '../verification/policy.ts'
-import { FACTOR_NONE, type Priced, type PriceTable, permilleOf, quote, replicaPrice } from './pricing.ts'
+import { FACTOR_NONE, type Priced, type PriceTable, permilleOf, quote, replicaPrice, speedBonus } from './pricing.ts'
 import type { TransferDraft } from './transfer.ts'
 
 export const OUTCOMES = ['paid', 'refunded'] as const
-export const LEG_KINDS = ['base', 'bonus', 'fee'] as const
+export const LEG_KINDS = ['base', 'bonus', 'fee', 'speed'] as const
 export const ASSURANCES = ['local', 'unaudited', 'replicated', 'audited', 'unverifiable'] as const
 /** `chosen` of a settlement that pays for no output. */
 export const CHOSEN_NONE = 255
@@ -29,7 +29,8 @@ export const CHOSEN_NONE = 255
 export const REASON_DEADLINE = 'deadline'
 /** Whether a payment was verified is the assurance's to say, not the reason's. */
 export const REASON_PAID = 'paid'
-const LEG_COUNT_MAX = 2 * LIMITS.replicaCountMax + LIMITS.validatorCountMax
+const MILLI = 1_000
+const LEG_COUNT_MAX = 3 * LIMITS.replicaCountMax + LIMITS.validatorCountMax
 
 export const settlementCodec = defineBody(
   'settlement',
@@ -86,7 +87,8 @@ export type Settled =
  * Shares out the hold of a job.
  *
  * Payment by verdict: pass with the chosen output, or with vectors that agree with a majority's, earns base and bonus; pass elsewhere,
- * inconclusive, suspect and abstain earn base; fail earns nothing. Every paid replica is paid for the tokens of the chosen output, of an
+ * inconclusive, suspect and abstain earn base; fail earns nothing. Who earns the bonus earns the speed bonus too when witnesses saw it reach
+ * the job's speed. Every paid replica is paid for the tokens of the chosen output, of an
  * embedding job for one a text: nobody gains by writing more.
  *
  * @returns  `findings_missing` when a payment lacks the finding of a replica, `chosen_unsound` when the chosen one neither passed nor
@@ -184,11 +186,17 @@ function workerLegs(input: SettlementInput, chosen: Finding): readonly Settlemen
     factorPermille: FACTOR_NONE,
   })
   const bonus = permilleOf(base, input.prices.bonusPermille)
+  const speed = speedBonus(input.prices, input.intent, base)
   return input.workers.flatMap((worker, replica) => {
     const finding = findingOf(input, replica)
     if (finding === undefined || finding.verdict === 'fail') return []
     const wins = finding.verdict === 'pass' && isSameAnswer(finding, chosen)
-    return [...leg(input, 'base', worker, base), ...(wins ? leg(input, 'bonus', worker, bonus) : [])]
+    const isFast = finding.tokensPerSecondMilli >= input.intent.speedTarget * MILLI
+    return [
+      ...leg(input, 'base', worker, base),
+      ...(wins ? leg(input, 'bonus', worker, bonus) : []),
+      ...(wins && isFast ? leg(input, 'speed', worker, speed) : []),
+    ]
   })
 }
 

@@ -14,6 +14,7 @@ export type TransferKind =
   | 'base'
   | 'bonus'
   | 'fee'
+  | 'speed'
   | 'refund'
   | 'spend'
   | 'reward'

@@ -51,6 +51,7 @@ export const genesisCodec = defineBody(
       bonusPermille: u16(),
       feePermille: u16(),
       vestMs: i64(),
+      speedPermille: u16(),
     }),
     policy: record({
       attemptsMax: u8(),
@@ -141,7 +142,7 @@ export function genesisFault(body: GenesisBody): keyof GenesisBody | undefined {
 
 /** The smallest job has a price: an amount of zero cannot be held. */
 function quoteFits({ prices }: GenesisBody): boolean {
-  return quote(prices, { modelMegaParams: 1, promptTokens: 1, maxTokens: 1, replicas: 1 }).hold > 0n
+  return quote(prices, { modelMegaParams: 1, promptTokens: 1, maxTokens: 1, replicas: 1, speedTarget: 0 }).hold > 0n
 }
 
 function policyIsSound({ attemptsMax, answerMs, commitMs, revealMs, jobMs, auditPermille }: Policy): boolean {

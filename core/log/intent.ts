@@ -65,6 +65,8 @@ export const intentCodec = defineBody(
     maxBudget: i64(),
     nonce: u64(),
     expiresMs: u64(),
+    /** Tokens a second, by three witnesses' median, from which on a replica earns the speed bonus; 0: none is offered. */
+    speedTarget: u16(),
   },
   LIMITS.intentBytesMax,
 )
@@ -83,6 +85,7 @@ export type IntentFault =
   | 'sampling'
   | 'stop'
   | 'verify'
+  | 'speed'
   | 'budget'
   | 'region'
   | 'model'
@@ -107,6 +110,7 @@ export function intentFault(intent: Intent): IntentFault | undefined {
   if (stop.some((ending) => ending === '' || ending.includes(REPLACEMENT)) || (embeds && stop.length > 0)) return 'stop'
   // Nothing is streamed that a client could read before the verdict.
   if (embeds && intent.verify !== 'before') return 'verify'
+  if (embeds && intent.speedTarget > 0) return 'speed'
   if (maxBudget <= 0n || maxBudget > LIMITS.amountMicroMax) return 'budget'
   if (modelMegaParams < 1) return 'model'
   return intent.region === '' ? 'region' : undefined

@@ -12,7 +12,13 @@ import {
 import { outputCommit, textDigest, tokensRoot } from '../verification/commitment.ts'
 import { isWithinBand } from '../verification/dispute.ts'
 import { policyTableCodec, verdictOf } from '../verification/policy-table.ts'
-import { checkStructure, type OutputRule, STRUCTURE_FAULTS, type StructureFault } from '../verification/structure.ts'
+import {
+  chainShown,
+  checkStructure,
+  type OutputRule,
+  STRUCTURE_FAULTS,
+  type StructureFault,
+} from '../verification/structure.ts'
 import { beaconOf, bodyOfReport } from './evidence-audits.ts'
 import { type Case, type EvidenceCheck, failed, passed, unchecked } from './evidence-case.ts'
 
@@ -38,6 +44,12 @@ export function checkOutput({ file, finding, commitment, reveal, ids, facts }: C
     return finding.reason === 'commitment_mismatch'
       ? passed(name, 'it is not what was committed to, as the finding says')
       : failed(name, 'it is not what the worker committed to')
+  const isChained = chainShown({ worker: finding.worker, made: commitment, reveal }, ids, facts) !== 'other'
+  if (isChained === (finding.reason === 'chain_mismatch'))
+    return failed(
+      name,
+      `the finding says ${finding.reason}, and the chain ${isChained ? 'is' : 'is not'} the committed one`,
+    )
   const isFinding = finding.verdict === 'fail' && finding.reason !== 'audit_failed' ? true : finding.tokensRoot === root
   return isFinding
     ? passed(name, `${ids.length} tokens, bound by the worker's commitment`)

@@ -273,9 +273,8 @@ function checkOutput(
   const { task, maxTokens } = intentOf(job)
   const whole = task !== 'embedding' || areVectors(tokens, maxTokens, commitment.value)
   if (!placed || !bound || !whole || root !== settlement.outputRoot) return reject('commitment_mismatch', 'output')
-  const made = { value: commitment.value, body: commitment.body, signer: worker }
-  const claim = { worker, commitment: made, reveal: reveal.value }
-  const chain = chainShown(claim, tokens, replica, { swarmId, jobId, attempt, edge: job.edge })
+  const claim = { worker, made: commitment.value, reveal: reveal.value }
+  const chain = chainShown(claim, tokens, { swarmId, edge: job.edge })
   return chain === 'other' ? reject('chunk_mismatch', 'output.links') : accept(reveal.value)
 }
 

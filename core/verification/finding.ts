@@ -46,6 +46,8 @@ export const findingCodec = defineBody(
     /** Whose reports made the verdict, and whose two of them contradict: of the first replica of a class, empty for the others. */
     auditors: list(peer(), REPORTS_MAX),
     outvoted: list(peer(), REPORTS_MAX),
+    /** What three witnesses of its stream have seen, their median, in thousandths; 0 where no speed is paid for, or nobody can vouch for it. */
+    tokensPerSecondMilli: u32(),
   },
   512,
 )
@@ -94,6 +96,8 @@ export type FindingsInput = Expectation & {
   readonly seeds: readonly string[]
   /** In replica order; absent, or undefined for a replica: not audited. */
   readonly audits?: readonly (AuditOutcome | undefined)[]
+  /** In replica order, thousandths of a token a second; absent: no speed is paid for. */
+  readonly speeds?: readonly number[]
 }
 
 const NO_DIGEST = digestOf(new Uint8Array(32))
@@ -110,7 +114,8 @@ export function findingsOf(input: FindingsInput, structures = structuresOf(input
     const judgement = judge(structure, agreeing[replica] ?? 0, input.replicas.length, input.rule)
     const audit = input.audits?.[replica]
     const { verdict, ...facts } = audit ?? UNAUDITED
-    return { ...header(input, claim, replica), ...audited(judgement, verdict), ...facts }
+    const tokensPerSecondMilli = input.speeds?.[replica] ?? 0
+    return { ...header(input, claim, replica), ...audited(judgement, verdict), ...facts, tokensPerSecondMilli }
   })
 }
 

@@ -83,7 +83,7 @@ export function checkStructure(claim: ReplicaClaim, replica: number, expected: E
   const [root, text] = [tokensRoot(words), textDigest(reveal.text)]
   if (outputCommit(expected.jobId, replica, worker, root, text, reveal.salt) !== made.outputCommit)
     return fault('commitment_mismatch')
-  const chained = chainShown(claim, words, replica, expected)
+  const chained = chainShown({ worker, made, reveal }, words, expected)
   if (chained === 'other') return fault('chain_mismatch')
   const reason = outputFault(words, reveal.text, made.finishReason, expected)
   return reason === undefined
@@ -105,14 +105,14 @@ function isPlaced(body: Commitment | Reveal, replica: number, expected: Expectat
  * Why another one fails its worker: headers that name other tokens than the output has were signed before there were any.
  */
 export function chainShown(
-  { worker, commitment, reveal }: ReplicaClaim,
+  { worker, made, reveal }: { readonly worker: PeerId; readonly made: Commitment; readonly reveal: Reveal },
   words: Uint32Array,
-  replica: number,
-  { swarmId, jobId, attempt, edge: receiver }: Pick<Expectation, 'swarmId' | 'jobId' | 'attempt' | 'edge'>,
+  { swarmId, edge: receiver }: Pick<Expectation, 'swarmId' | 'edge'>,
 ): 'nothing' | 'same' | 'other' {
-  if (commitment === undefined || reveal === undefined || reveal.links.length === 0) return 'nothing'
+  const { jobId, attempt, replica, chainHead, chunkCount } = made
+  // Nothing has one form: bytes that nobody is bound to could else be anything.
+  if (reveal.links.length === 0) return reveal.nonce.every((byte) => byte === 0) ? 'nothing' : 'other'
   const head = chainHeadOf({ swarmId, jobId, attempt, replica, worker, receiver }, words, reveal)
-  const { chainHead, chunkCount } = commitment.value
   return head === chainHead && reveal.links.length === chunkCount ? 'same' : 'other'
 }
 

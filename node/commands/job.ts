@@ -16,6 +16,7 @@ export type SubmitOptions = {
   readonly model?: string
   readonly replicas?: string
   readonly seeds?: string
+  readonly speed?: string
   readonly maxBudget?: string
   readonly verify?: string
   readonly temperature?: string
@@ -111,6 +112,7 @@ function intentBody(prompt: string, options: SubmitOptions, model: string): Read
     prompt,
     replicas: numeric(options.replicas),
     seeds: options.seeds,
+    speed: numeric(options.speed),
     temperature: numeric(options.temperature),
     top_k: numeric(options.topK),
     top_p: numeric(options.topP),
@@ -224,6 +226,7 @@ function quoteText(quote: unknown): string {
     ['held at most', textAt(quote, 'price', 'hold')],
     ['of it base', textAt(quote, 'price', 'base')],
     ['of it bonus', textAt(quote, 'price', 'bonus')],
+    ['of it speed', textAt(quote, 'price', 'speed')],
     ['of it fee', textAt(quote, 'price', 'fee')],
     ['eligible peers', String(listAt(quote, 'eligible_peers').length)],
   ])

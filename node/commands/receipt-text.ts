@@ -51,11 +51,19 @@ export function factsText(facts: ReceiptFacts): string {
     ['model', `sha256 ${intent.modelDigest}`],
     ['task', intent.task],
     ...workText(intent),
+    ...bonusText(facts),
     ['draw', facts.assignment === undefined ? 'never assigned' : drawText(facts.assignment)],
     ...(facts.delivery === undefined || facts.latency === undefined ? [] : streamText(facts.delivery, facts.latency)),
   ])
   const output = facts.output === undefined ? '' : `\n${outputText(intent, facts.output)}\n`
   return `${head}${replicasText(facts)}${legsText(facts)}${output}`
+}
+
+/** What was offered for speed, and what three witnesses of each replica saw; 0: nobody could vouch for it. */
+function bonusText({ intent, findings }: ReceiptFacts): readonly Fact[] {
+  if (intent.speedTarget === 0) return []
+  const seen = findings.map(({ tokensPerSecondMilli }) => tokensPerSecondMilli / 1000)
+  return [['speed bonus', `from ${intent.speedTarget} tokens/s on; seen by replica: ${seen.join(', ')}`]]
 }
 
 /** A text is not sampled: what an embedding job is measured by is its texts. */

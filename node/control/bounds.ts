@@ -27,4 +27,6 @@ export const CONTROL_LIMITS = {
   pageTiesMax: 64,
   retryAfterSeconds: 1,
   modelIdCharsMax: 128,
+  /** Tokens a second: a u16 of the intent. */
+  speedMax: 65_535,
 } as const

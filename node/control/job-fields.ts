@@ -8,7 +8,7 @@ import { CONTROL_LIMITS } from './bounds.ts'
 import { credits, type Fields, integer, oneOf, optional, parsed, required, text, unsigned64 } from './fields.ts'
 import { badRequest, unsupported } from './problem.ts'
 
-export const FABRIC_FIELDS = new Set(['replicas', 'seeds', 'verify', 'max_budget', 'region', 'nonce'])
+export const FABRIC_FIELDS = new Set(['replicas', 'seeds', 'speed', 'verify', 'max_budget', 'region', 'nonce'])
 
 export function readModel(fields: Fields): string {
   return required(fields, 'model', text(CONTROL_LIMITS.modelIdCharsMax))
@@ -17,10 +17,13 @@ export function readModel(fields: Fields): string {
 /** Nothing is drawn: the protocol wants the neutral sampler. */
 export const EMBEDDING_SAMPLING = { temperatureMilli: 0, topK: 1 } as const
 
-export type FabricOptions = Pick<JobRequest, 'replicas' | 'seeds' | 'verify' | 'maxBudget' | 'region' | 'nonce'>
+export type FabricOptions = Pick<
+  JobRequest,
+  'replicas' | 'seeds' | 'speedTarget' | 'verify' | 'maxBudget' | 'region' | 'nonce'
+>
 
 /**
- * Replicas, their seeds, verification, budget, region and nonce.
+ * Replicas, their seeds, what is paid for speed, verification, budget, region and nonce.
  *
  * Why the nonce may come from `Idempotency-Key`: the log admits one intent per user and nonce for ever, so a retry of the same key cannot
  * be charged twice, whichever edge it reaches.
@@ -42,11 +45,13 @@ export function readFabricOptions(
   if (onlyVerify !== undefined && verify !== undefined && verify !== onlyVerify)
     throw unsupported(`${path}verify`, onlyVerify)
   const seeds = optional(fields, 'seeds', oneOf(...SEED_MODES), path)
+  const speedTarget = optional(fields, 'speed', integer(1, CONTROL_LIMITS.speedMax), path)
   const nonce = given ?? (idempotencyKey === undefined ? undefined : nonceOf(idempotencyKey))
   return {
     replicas: optional(fields, 'replicas', integer(1, LIMITS.replicaCountMax), path) ?? 1,
     verify: verify ?? onlyVerify ?? 'after',
     ...(seeds === undefined ? {} : { seeds }),
+    ...(speedTarget === undefined ? {} : { speedTarget }),
     ...(maxBudget === undefined ? {} : { maxBudget }),
     ...(region === undefined ? {} : { region }),
     ...(nonce === undefined ? {} : { nonce }),

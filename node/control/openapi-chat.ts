@@ -1,4 +1,5 @@
 /** What a generation may ask for, described: how it is drawn, tools, thinking, the form of the answer. */
+import { CONTROL_LIMITS } from './bounds.ts'
 import { count, flag, list, object, oneOf, ref, type Schema, text, textOrNull } from './openapi-kit.ts'
 
 const number = (minimum: number, maximum: number): Schema => ({ type: ['number', 'null'], minimum, maximum })
@@ -20,6 +21,14 @@ export const SAMPLING: Readonly<Record<string, Schema>> = {
   seed: { type: ['integer', 'null'] },
   stop: { oneOf: [textOrNull, { ...list({ type: 'string', minLength: 1, maxLength: 48 }), maxItems: 4 }] },
 }
+
+/** `speed` of a request. */
+export const SPEED: Schema = {
+  ...{ type: 'integer', minimum: 1, maximum: CONTROL_LIMITS.speedMax },
+  description:
+    'Tokens a second, as three witnesses see it, from which on a replica earns a bonus; absent: none is paid.',
+}
+
 export const TOKEN_IDS: Schema = { ...list(count), minItems: 1, maxItems: 131_072 }
 
 const CALL: Schema = object({

@@ -1,7 +1,7 @@
 /** The routes of jobs, receipts, peers and votes under /api/v1/p2p, described. */
 import { SEED_MODES } from '../../core/log/inputs.ts'
 import { SIMULATION_LIMITS } from '../runtime/simulation.ts'
-import { CHAT_FORM, SAMPLING, TOKEN_IDS } from './openapi-chat.ts'
+import { CHAT_FORM, SAMPLING, SPEED, TOKEN_IDS } from './openapi-chat.ts'
 import {
   type Answer,
   amount,
@@ -92,6 +92,7 @@ export const P2P_SCHEMAS: Readonly<Record<string, Schema>> = {
         dry_run: { ...flag, description: 'Only the price and who could run it.' },
         replicas: { type: 'integer', minimum: 1, maximum: 5 },
         seeds: oneOf(...SEED_MODES),
+        speed: SPEED,
         verify: oneOf('after', 'before'),
         max_budget: { type: ['string', 'integer'] },
         region: text,
@@ -112,7 +113,7 @@ export const P2P_SCHEMAS: Readonly<Record<string, Schema>> = {
     prompt_tokens: count,
     max_tokens: count,
     replicas: count,
-    price: object({ hold: amount, base: amount, bonus: amount, fee: amount }),
+    price: object({ hold: amount, base: amount, bonus: amount, speed: amount, fee: amount }),
     eligible_peers: list(text),
   }),
   Peer: object({

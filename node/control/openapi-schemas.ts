@@ -3,6 +3,7 @@
 import { ERRORS } from '../../core/errors.ts'
 import { SEED_MODES } from '../../core/log/inputs.ts'
 import { OUTCOME_KINDS } from '../runtime/app.ts'
+import { SPEED } from './openapi-chat.ts'
 import {
   amount,
   amountOrNull,
@@ -55,6 +56,7 @@ export const SHARED_SCHEMAS: Readonly<Record<string, Schema>> = {
           ...oneOf(...SEED_MODES),
           description: 'One seed for all replicas, one for each, or a hidden coin: then a copied answer is found.',
         },
+        speed: SPEED,
         verify: { ...oneOf('after', 'before'), description: 'Answer as it comes, or only what was checked.' },
         max_budget: { type: ['string', 'integer'], description: 'Credits; refused when it could cost more.' },
         region: text,

@@ -68,6 +68,7 @@ export function quoteJson(quote: Quote): object {
       hold: formatAmount(quote.hold),
       base: formatAmount(quote.base),
       bonus: formatAmount(quote.bonus),
+      speed: formatAmount(quote.speed),
       fee: formatAmount(quote.fee),
     },
     eligible_peers: [...quote.eligible].sort(),

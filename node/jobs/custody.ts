@@ -60,9 +60,12 @@ export class Custody {
       ...{ grammar: form, logitBias: biasOf(request, loaded) },
       logprobs: request.topLogprobs === undefined ? 0 : request.topLogprobs + 1,
     })
+    // Nobody could earn it: all clocks are one owner's.
+    if ((request.speedTarget ?? 0) > 0 && genesis.local) throw new FabricError('CF_JOB_INVALID', { field: 'speed' })
     const mode = request.seeds ?? defaultMode(state(), digestIn(loaded.digest))
     const seeds = seedsFor(request.replicas, mode, this.#secret('seeds', request.nonce), request.seedNonce)
-    const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas: request.replicas }
+    const { replicas, speedTarget = 0 } = request
+    const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas, speedTarget }
     const { hold } = priceOf(genesis.prices, priced)
     const maxBudget = request.maxBudget ?? hold
     if (hold > maxBudget) throw new FabricError('CF_JOB_OVER_BUDGET', { hold, maxBudget })

@@ -30,7 +30,7 @@ import { type ReadStream, readReplica, type TokenPart } from './reader.ts'
 import { checkSameJob, openFrom, sealFor } from './sealed.ts'
 import { hearing } from './sealed-stream.ts'
 import { taken } from './taken.ts'
-import { withTimelines } from './timelines.ts'
+import { timelinesOf, withTimelines } from './timelines.ts'
 
 /** As long as so many requests the opening of a stream may take: an order may be large. */
 const OPEN_REQUESTS = 2
@@ -249,17 +249,18 @@ export class Execution {
     const { transport, state } = this.#ports
     const body = revealRequestCodec.encode(revealRequestOf(job, effect.replica))
     try {
-      const answer = await transport.request(effect.worker, 'job/reveal', body, {
-        deadlineMs: this.#options.requestMs,
-        signal,
-      })
+      const { value } = taken(openAs(commitmentCodec, replica.commitment, state().swarmId))
+      const options = { deadlineMs: this.#options.requestMs, signal }
+      const [answer, timelines] = await Promise.all([
+        transport.request(effect.worker, 'job/reveal', body, options),
+        this.#timelines(job, effect, value),
+      ])
       const opened = openFrom(this.#ports, effect.worker, 'job/reveal', answer)
       checkSameJob(opened, job.id)
       const reveal = opened.body
-      const { value } = taken(openAs(commitmentCodec, replica.commitment, state().swarmId))
       if (!opens(reveal, value, effect, this.#shown.get(job.id)?.get(effect.replica)))
         return told({ type: 'lost', replica: effect.replica, reason: 'reveal_mismatch' })
-      return told({ type: 'revealed', replica: effect.replica, reveal })
+      return told({ type: 'revealed', replica: effect.replica, reveal, timelines })
     } catch (error) {
       this.#blame(effect.worker, error, signal)
       return 'retry'
@@ -324,6 +325,14 @@ export class Execution {
     withTimelines({ key, transport, state: state() }, first.delivery, replica, worker)
       .then((delivery) => (delivery === undefined ? undefined : tell({ type: 'delivered', delivery })))
       .catch(fatal)
+  }
+
+  /** What a bonus is paid on must be there before the verdict; where none is offered nobody is asked. */
+  async #timelines(job: Job, { replica, worker }: RevealEffect, { chainHead }: Commitment) {
+    if (job.intent.speedTarget === 0) return []
+    const { key, transport, state } = this.#ports
+    const { id: jobId, attempt } = job
+    return timelinesOf({ key, transport, state: state() }, { jobId, attempt, replica, worker, chainHead })
   }
 
   #assignmentHash(job: Job, swarmId: SwarmId) {

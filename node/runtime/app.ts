@@ -1,5 +1,6 @@
 /** What the control plane (HTTP, CLI) may ask of the node: the daemon implements it, tests fake it. Amounts are bigint micro-credits. */
 import type { AccountId, JobId, PeerId, SwarmId, UserId } from '../../core/ids.ts'
+import type { PriceQuote } from '../../core/ledger/pricing.ts'
 import type { SeedMode } from '../../core/log/inputs.ts'
 import type { DisputeClaim } from '../../core/verification/dispute.ts'
 import type { ChatMessage, Driver, ThinkFormat, TokenDetail, ToolFormat, ToolSpec } from '../../models/backend.ts'
@@ -61,18 +62,16 @@ export type JobRequest = {
   readonly seedNonce?: Uint8Array
   /** Whether replicas draw from one seed; absent: `hidden`. */
   readonly seeds?: SeedMode
+  /** Tokens a second, as witnesses see it, from which on a replica earns the speed bonus; absent: none. */
+  readonly speedTarget?: number
 }
 
-export type Quote = {
+/** `hold` is the price at the full length, with every replica earning all that it can. */
+export type Quote = PriceQuote & {
   readonly model: string
   readonly promptTokens: number
   readonly maxTokens: number
   readonly replicas: number
-  /** The hold at the full length: base + bonus of every replica + fee. */
-  readonly hold: bigint
-  readonly base: bigint
-  readonly bonus: bigint
-  readonly fee: bigint
   readonly eligible: readonly PeerId[]
 }
 

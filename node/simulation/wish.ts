@@ -39,6 +39,7 @@ export function makeWish(world: World, number: number): Wish {
     sampling: { kind: 'gumbel-v1', temperatureMilli: 700, topK: 40, ...NEUTRAL },
     ...{ promptTokens, maxTokens, replicas: request.replicas, verify: request.verify, region: REGION },
     ...{ maxBudget: request.userBudget, nonce: BigInt(number), expiresMs: BigInt(nowMs(world) + LIFETIME_MS) },
+    speedTarget: 0,
   }
   recorder.signatures += 1
   const envelope = sealAs(intentCodec, intent, swarmId, user)

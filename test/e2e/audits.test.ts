@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { sealAs } from '../../core/identity/envelope.ts'
 import { parseDigest, parseSwarmId } from '../../core/ids.ts'
+import { type ReceiptFacts, verifyReceiptFile } from '../../core/receipt/verify.ts'
 import { ANY_CLASS, type PolicyTable, policyTableCodec } from '../../core/verification/policy-table.ts'
 import { CFAB_TINY } from '../../models/catalogue.ts'
 import { listAt, member, textAt } from '../../node/commands/json.ts'
@@ -113,8 +114,15 @@ async function untilPhase(node: SwarmNode, id: string, phase: string): Promise<v
   throw new Error(`never ${phase}: ${text}`)
 }
 
+async function receiptOf({ genesis }: SpawnedSwarm, node: SwarmNode, id: string): Promise<ReceiptFacts> {
+  const response = await fetch(`${node.address()}/api/v1/p2p/receipts/${id}`)
+  const verdict = verifyReceiptFile(new Uint8Array(await response.arrayBuffer()), { roots: new Set([genesis.swarmId]) })
+  if (verdict.status !== 'valid') throw new Error(JSON.stringify(verdict))
+  return verdict.facts
+}
+
 test(
-  'an edge that is killed while auditors look at an output asks them again when it is back, and the job is paid once',
+  'an edge that is killed while auditors look at an output asks them again when it is back, and the job is paid once, speed too',
   within(LIMIT_MS, () =>
     withSwarm({ nodes: NODES, validators: 4, policy: POLICY }, async (swarm) => {
       await swarm.join(4)
@@ -122,7 +130,14 @@ test(
       await eventually('all are ready', () => allReady(swarm.nodes))
       await publishTable(swarm)
       const edge = swarm.node(5)
-      const wish = { model: MODEL, max_tokens: 64, temperature: 0.7, replicas: 3, prompt: 'Tell me about a fox.' }
+      const wish = {
+        model: MODEL,
+        max_tokens: 64,
+        temperature: 0.7,
+        replicas: 3,
+        speed: 1,
+        prompt: 'Tell me about a fox.',
+      }
       const id = textAt(await edge.json('/api/v1/p2p/intents', wish), 'job_id')
       await untilPhase(edge, id, 'revealed')
       await edge.kill()
@@ -132,6 +147,8 @@ test(
       const job = await edge.json(path)
       assert.equal([textAt(job, 'outcome'), textAt(job, 'assurance')], ['verified', 'audited'])
       assert.ok(listAt(job, 'reports').length > 0)
+      const { settlement, findings } = await receiptOf(swarm, edge, id)
+      assert.is(settlement.legs.filter(({ kind }) => kind === 'speed').length, 3, JSON.stringify(findings))
       await eventually('the books are the same', () => sameBooks(swarm.nodes))
     }),
   ),

@@ -40,6 +40,8 @@ test(
         '3',
         '--seeds',
         'split',
+        '--speed',
+        '20',
         '--max-budget',
         '5',
         '--temperature',
@@ -59,6 +61,7 @@ test(
       assert.equal([job?.replicas, job?.maxBudget, job?.temperatureMilli], [3, 5_000_000n, 0])
       assert.equal(job?.input, { task: 'chat', messages: [{ role: 'user', content: 'Once upon' }] })
       assert.equal([job?.stop, job?.topPMilli, job?.seeds], [['\n', 'END'], 900, 'split'])
+      assert.is(job?.speedTarget, 20)
     }),
   ),
 )
@@ -120,6 +123,9 @@ test(
         [['job', 'submit', '--max-budget', '0.000001', 'x'], 65, 'CF_JOB_OVER_BUDGET'],
         [['job', 'submit', '--model', 'gpt-9', 'x'], 66, 'CF_MODEL_UNKNOWN'],
         [['job', 'submit', '--replicas', 'many', 'x'], 65, 'CF_CONTROL_BAD_REQUEST'],
+        ...['0', '65536', '1.5', 'fast'].map(
+          (speed) => [['job', 'submit', '--speed', speed, 'x'], 65, 'CF_CONTROL_BAD_REQUEST'] as const,
+        ),
         [['job', 'get', 'f'.repeat(64)], 66, 'CF_JOB_UNKNOWN'],
         [['job', 'get', 'x'], 66, 'CF_JOB_UNKNOWN'],
         [['credits', 'balance', 'x'], 66, 'CF_LEDGER_ACCOUNT_UNKNOWN'],

@@ -58,6 +58,22 @@ test(
 )
 
 test(
+  'a swarm of one owner has no witnesses, so that no speed can be paid for in it',
+  within(10_000, () =>
+    withFakeDaemon({}, async ({ url }) => {
+      const body = JSON.stringify({ model: 'cfab-tiny', prompt: 'x', speed: 20 })
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(`${url}/api/v1/p2p/intents`, { method: 'POST', headers, body })
+      assert.is(answer.status, 400)
+      const refusal: unknown = await answer.json()
+      assert.is(textAt(refusal, 'error', 'code'), 'CF_JOB_INVALID')
+      assert.match(textAt(refusal, 'error', 'message'), 'field speed')
+      await assertBooks(url)
+    }),
+  ),
+)
+
+test(
   'one of three that says something else is inconclusive: it earns base and no bonus, and is not the answer',
   within(10_000, () =>
     withFakeDaemon({ faultOf: byIndex(undefined, { edit: reversed }, undefined) }, async ({ url }) => {

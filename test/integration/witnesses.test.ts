@@ -1,22 +1,24 @@
 /** Validators watch streams whose tokens they never see, and a receipt says what they saw. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { FabricError } from '../../core/errors.ts'
 import { openAs, sealAs } from '../../core/identity/envelope.ts'
 import { chunkCodec } from '../../core/latency/chain.ts'
 import { type Timeline, timelineCodec } from '../../core/latency/timeline.ts'
 import { witnessesFor } from '../../core/log/witnesses.ts'
 import { type Delivery, deliveryCodec, receiptCodec, receiptFileCodec } from '../../core/receipt/receipt.ts'
 import { verifyReceiptFile } from '../../core/receipt/verify.ts'
+import type { PeerTransport } from '../../node/runtime/ports.ts'
 import { EDGE, expectAccepted, secretOf } from '../support/job-run.ts'
 import { heardBy, JobSwarm, type JobSwarmOptions } from '../support/job-swarm.ts'
 import { missing } from '../support/missing.ts'
 import { digestNamed } from '../support/people.ts'
 import { within } from '../support/within.ts'
 
-async function settled(options: JobSwarmOptions = {}) {
+async function settled(options: JobSwarmOptions = {}, parts: Parameters<JobSwarm['submit']>[0] = {}) {
   const swarm = await JobSwarm.start(options)
   try {
-    const { id, feed } = await swarm.submit({ maxTokens: 100 })
+    const { id, feed } = await swarm.submit({ maxTokens: 100, ...parts })
     await heardBy(feed.listen(AbortSignal.timeout(10_000)))
     assert.equal(swarm.bugs, [])
     const file = swarm.store.receipt(id) ?? missing('a receipt')
@@ -103,6 +105,38 @@ test(
     const [watching = missing()] = drawn
     const involved = witnessesFor(run.swarm.log.state, { ...about, edge: watching })
     assert.not.ok(involved.includes(watching))
+  }),
+)
+
+test(
+  'a speed bonus is paid on the median of three witnesses, and given back where it is too slow or they are too few',
+  within(30_000, async () => {
+    const legsOf = async (parts: Parameters<typeof settled>[1], options: JobSwarmOptions = {}) => {
+      const verdict = verdictOf(await settled(options, parts))
+      if (verdict.status !== 'valid') throw new Error(JSON.stringify(verdict))
+      const { settlement, findings } = verdict.facts
+      assert.is(settlement.cost + settlement.refund > 0n, true)
+      return { kinds: settlement.legs.map(({ kind }) => kind), speeds: findings.map((one) => one.tokensPerSecondMilli) }
+    }
+    const fast = await legsOf({ speedTarget: 1, replicas: 2 })
+    assert.is(fast.kinds.filter((kind) => kind === 'speed').length, 2)
+    assert.ok(fast.speeds.every((speed) => speed > 1_000))
+    const slow = await legsOf({ speedTarget: 65_535 })
+    assert.equal([slow.kinds.includes('bonus'), slow.kinds.includes('speed')], [true, false])
+    assert.ok(slow.speeds.every((speed) => speed > 0))
+    const tap = (inner: PeerTransport): PeerTransport => ({
+      self: inner.self,
+      request: (peer, type, body, call) => {
+        if (type !== 'witness/timeline') return inner.request(peer, type, body, call)
+        return Promise.reject(new FabricError('CF_MESH_PEER_UNREACHABLE', { peer }))
+      },
+      openStream: (peer, type, body, call) => inner.openStream(peer, type, body, call),
+      onMessage: (type, handler) => inner.onMessage(type, handler),
+      onStream: (type, handler) => inner.onStream(type, handler),
+      close: () => inner.close(),
+    })
+    const unseen = await legsOf({ speedTarget: 1 }, { tap })
+    assert.equal([unseen.kinds.includes('speed'), unseen.speeds], [false, [0]])
   }),
 )
 

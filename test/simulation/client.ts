@@ -76,7 +76,7 @@ export class Client {
       promptTokens: 16,
       region: 'sim',
       ...{ maxTokens: wish.maxTokens, replicas: wish.replicas, verify: wish.verify, maxBudget: wish.maxBudget },
-      ...{ nonce: wish.nonce, expiresMs: wish.expiresMs },
+      ...{ nonce: wish.nonce, expiresMs: wish.expiresMs, speedTarget: 0 },
     }
     return {
       envelope: sealAs(intentCodec, intent, swarmId, keyNamed(wish.user)),

@@ -7,7 +7,7 @@ import { type Digest, digestBytes, type JobId, type PeerId } from '../../core/id
 import { checkWitness } from '../../core/job/judge-audits.ts'
 import { executeCodec, offerCodec, type RevealRequest, revealRequestCodec } from '../../core/job/proposal.ts'
 import { type ChainState, chunkCodec, extendChain, nextChunk, openChain } from '../../core/latency/chain.ts'
-import type { Link, ShownChain } from '../../core/latency/links.ts'
+import { type Link, NOTHING_SHOWN, type ShownChain } from '../../core/latency/links.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
@@ -227,7 +227,7 @@ export class Worker {
       headers.push(sealAs(chunkCodec, value, swarmId, node.key))
       links.push(value)
     }
-    return { chain, headers, shown: { nonce, links } }
+    return { chain, headers, shown: links.length === 0 ? NOTHING_SHOWN : { nonce, links } }
   }
 
   #claim(order: Order, output: Output, chain: ChainState, shown: ShownChain): Claim {

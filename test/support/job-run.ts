@@ -274,6 +274,7 @@ export class JobRun {
       reveals: replicas.map((replica) => ('reveal' in replica ? replica.reveal : new Uint8Array())),
       stop: 'stop' in this.job ? this.job.stop : new Uint8Array(),
       seeds: this.seeds,
+      timelines: replicas.map((replica) => ({ envelopes: 'timelines' in replica ? replica.timelines : [] })),
     }
   }
 

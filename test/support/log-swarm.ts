@@ -96,6 +96,7 @@ export function intentOfAlice(parts: Partial<Intent> = {}): Intent {
     maxBudget: 10_000_000n,
     nonce: 1n,
     expiresMs: START_MS + 60_000n,
+    speedTarget: 0,
     ...parts,
   }
 }
@@ -194,7 +195,9 @@ export class LogSwarm {
     return {
       ...{ jobId: job.id, attempt: job.attempt, replica, worker, commitmentHash: digestNamed(`commitment ${replica}`) },
       ...{ tokensRoot: digestNamed('output'), tokenCount: 100, verdict: 'pass', methods: 3, reason: 'none', agree: 3 },
-      ...{ policyId: EXACT_V1.id, auditsHash: ZERO_DIGEST, evidenceMicro: 0, auditors: [], outvoted: [], ...parts },
+      ...{ policyId: EXACT_V1.id, auditsHash: ZERO_DIGEST, evidenceMicro: 0, auditors: [], outvoted: [] },
+      tokensPerSecondMilli: 0,
+      ...parts,
     }
   }
 

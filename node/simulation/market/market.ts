@@ -197,7 +197,13 @@ function playJob(market: Market, job: number): void {
     audits[first] = outcome
   }
   const findings = findingsFor(market, job, tokens, drawn, structures, audits)
-  const priced = { modelMegaParams: MEGA_PARAMS, promptTokens: PROMPT_TOKENS, maxTokens: tokens, replicas }
+  const priced = {
+    modelMegaParams: MEGA_PARAMS,
+    promptTokens: PROMPT_TOKENS,
+    maxTokens: tokens,
+    replicas,
+    speedTarget: 0,
+  }
   const body = settlementFor(market, job, priced, drawn, findings, structures)
   book(market, {
     body,

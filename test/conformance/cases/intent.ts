@@ -120,7 +120,7 @@ function malformedCases(): VectorCase[] {
   const wire: readonly Wire[] = [
     ...[1, digestBytes(payloadCommitment), digestBytes(seedsCommitment), 0, digestBytes(modelDigest), 3],
     ...[digestBytes(templateDigest), rules, []],
-    ...[16, 256, 3, 0, 'home', maxBudget, nonce, expiresMs],
+    ...[16, 256, 3, 0, 'home', maxBudget, nonce, expiresMs, 0],
   ]
   const cases: readonly (readonly [string, RejectReason, Uint8Array])[] = [
     ['an empty body', 'bytes_truncated', new Uint8Array()],

@@ -11,6 +11,7 @@ const finding = (replica: number, verdict: Verdict): Finding => ({
   ...{ commitmentHash: digestNamed('commitment'), tokensRoot: digestNamed(`output ${replica}`), tokenCount: 3 },
   ...{ methods: METHOD.structure, reason: 'none', agree: 1, policyId: digestNamed('policy') },
   ...{ auditsHash: digestNamed('no reports'), evidenceMicro: 0, auditors: [], outvoted: [] },
+  tokensPerSecondMilli: 0,
 })
 const findings = (...verdicts: readonly Verdict[]) => verdicts.map((verdict, replica) => finding(replica, verdict))
 const output = (text: string, ...ids: readonly number[]): RevealedOutput => ({ text, ids: Uint32Array.from(ids) })

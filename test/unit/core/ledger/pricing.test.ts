@@ -13,8 +13,11 @@ test('a replica of the bundled model costs its job price and its tokens', () => 
 })
 
 test('a quote is base, bonus and fee of every replica', () => {
-  const job = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3 }
-  assert.equal(quote(DEFAULT_PRICES, job), { base: 56_046n, bonus: 11_208n, fee: 3_362n, hold: 70_616n })
+  const job = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3, speedTarget: 0 }
+  const plain = { base: 56_046n, bonus: 11_208n, speed: 0n, fee: 3_362n, hold: 70_616n }
+  assert.equal(quote(DEFAULT_PRICES, job), plain)
+  const fast = { base: 56_046n, bonus: 11_208n, speed: 11_208n, fee: 3_923n, hold: 82_385n }
+  assert.equal(quote(DEFAULT_PRICES, { ...job, speedTarget: 20 }), fast)
 })
 
 test('a dearer provider raises the quote in proportion', () => {
@@ -28,6 +31,7 @@ test('a longer output, a longer prompt, a larger model or more replicas never co
     promptTokens: count,
     maxTokens: count,
     replicas: fc.integer({ min: 1, max: 5 }),
+    speedTarget: fc.constantFrom(0, 20),
   })
   const bounded = fc.property(job, job, (one, other) => {
     const larger = {
@@ -35,6 +39,7 @@ test('a longer output, a longer prompt, a larger model or more replicas never co
       promptTokens: Math.max(one.promptTokens, other.promptTokens),
       maxTokens: Math.max(one.maxTokens, other.maxTokens),
       replicas: Math.max(one.replicas, other.replicas),
+      speedTarget: Math.max(one.speedTarget, other.speedTarget),
     }
     return quote(DEFAULT_PRICES, larger).hold >= quote(DEFAULT_PRICES, one).hold
   })

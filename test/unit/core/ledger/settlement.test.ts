@@ -21,7 +21,7 @@ import { testSeed } from '../../../support/seeded-random.ts'
 
 const WORKERS = ['w0', 'w1', 'w2'].map((name) => keyNamed(name).peer)
 const VALIDATORS = validatorKeys(4).map((key) => key.peer)
-const INTENT = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3 }
+const INTENT = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3, speedTarget: 0 }
 
 function finding(replica: number, parts: Partial<Finding> = {}): Finding {
   return {
@@ -37,6 +37,7 @@ function finding(replica: number, parts: Partial<Finding> = {}): Finding {
       evidenceMicro: 0,
       auditors: [],
       outvoted: [],
+      tokensPerSecondMilli: 0,
       ...parts,
     },
   }
@@ -89,6 +90,25 @@ for (const verdict of VERDICTS) {
     )
   })
 }
+
+test('who was as fast as the job wished earns a speed bonus, and what nobody earned goes back', () => {
+  const intent = { ...INTENT, speedTarget: 20 }
+  const speeds = [20_000, 19_999, 0].map((tokensPerSecondMilli) => ({ tokensPerSecondMilli }))
+  const body = bodyOf(settle(input(speeds, { intent })))
+  assert.equal(legsOf(body), ['base w0', 'bonus w0', 'speed w0', 'base w1', 'bonus w1', 'base w2', 'bonus w2', ...FEES])
+  const [base, , speed] = body.legs
+  assert.is(speed?.amount, ((base?.amount ?? 0n) * BigInt(DEFAULT_PRICES.speedPermille)) / 1_000n)
+  assert.is(body.cost + body.refund, quote(DEFAULT_PRICES, intent).hold)
+})
+
+test('speed is paid for the answer that counts alone: not for another one, nor for one that failed or may have', () => {
+  const intent = { ...INTENT, speedTarget: 20 }
+  const fast = { tokensPerSecondMilli: 90_000 }
+  const other = { ...fast, tokensRoot: digestNamed('other output') }
+  const body = bodyOf(settle(input([fast, other, { ...fast, verdict: 'suspect' }], { intent })))
+  assert.equal(legsOf(body), ['base w0', 'bonus w0', 'speed w0', 'base w1', 'base w2', ...FEES])
+  assert.equal(legsOf(bodyOf(settle(input([fast, {}, {}])))).includes('speed w0'), false, 'none was offered')
+})
 
 test('a pass with another output than the chosen one earns base alone', () => {
   const body = bodyOf(settle(input([{}, { tokensRoot: digestNamed('other output') }, {}])))
@@ -157,10 +177,17 @@ test('the findings hash does not depend on the order in which they came', () => 
 })
 
 test('legs and refund are the hold for every mix of verdicts, prices and lengths, and the body fits a receipt', () => {
-  const verdicts = fc.array(fc.record({ verdict: fc.constantFrom(...VERDICTS), tokenCount: fc.nat(1_000) }), {
-    minLength: 3,
-    maxLength: 3,
-  })
+  const verdicts = fc.array(
+    fc.record({
+      verdict: fc.constantFrom(...VERDICTS),
+      tokenCount: fc.nat(1_000),
+      tokensPerSecondMilli: fc.nat(2_000),
+    }),
+    {
+      minLength: 3,
+      maxLength: 3,
+    },
+  )
   const prices = fc.record({
     jobMicro: fc.bigInt({ min: 0n, max: 10n ** 6n }),
     tokenMicro: fc.bigInt({ min: 1n, max: 10n ** 4n }),
@@ -168,25 +195,35 @@ test('legs and refund are the hold for every mix of verdicts, prices and lengths
     bonusPermille: fc.nat(10_000),
     feePermille: fc.nat(10_000),
     vestMs: fc.constant(0n),
+    speedPermille: fc.nat(10_000),
   })
-  const conserved = fc.property(verdicts, prices, fc.nat(2), (mix, table, chosen) => {
-    const settled = settle(input(mix, { prices: table, chosen }))
-    if (settled.status !== 'ok') return
-    const { body } = settled
-    assert.is(body.legs.reduce((sum, { amount }) => sum + amount, 0n) + body.refund, quote(table, INTENT).hold)
-    assert.ok(body.refund >= 0n && body.legs.every(({ amount }) => amount > 0n))
-    const decoded = settlementCodec.decode(settlementCodec.encode(body))
-    assert.equal(decoded, { action: 'accept', value: body })
-  })
+  const conserved = fc.property(
+    verdicts,
+    prices,
+    fc.nat(2),
+    fc.constantFrom(0, 1),
+    (mix, table, chosen, speedTarget) => {
+      const intent = { ...INTENT, speedTarget }
+      const settled = settle(input(mix, { prices: table, chosen, intent }))
+      if (settled.status !== 'ok') return
+      const { body } = settled
+      assert.is(body.legs.reduce((sum, { amount }) => sum + amount, 0n) + body.refund, quote(table, intent).hold)
+      assert.ok(body.refund >= 0n && body.legs.every(({ amount }) => amount > 0n))
+      const decoded = settlementCodec.decode(settlementCodec.encode(body))
+      assert.equal(decoded, { action: 'accept', value: body })
+    },
+  )
   fc.assert(conserved, { seed: testSeed() })
 })
 
 test('five replicas and thirteen validators fit the settlement body', () => {
   const workers = ['a', 'b', 'c', 'd', 'e'].map((name) => keyNamed(name).peer)
-  const findings = workers.map((worker, replica) => finding(replica, { worker }))
+  const findings = workers.map((worker, replica) => finding(replica, { worker, tokensPerSecondMilli: 1_000 }))
   const validators = validatorKeys(13).map((key) => key.peer)
-  const body = bodyOf(settle(input([], { workers, findings, validators, intent: { ...INTENT, replicas: 5 } })))
-  assert.is(body.legs.length, 23)
+  const body = bodyOf(
+    settle(input([], { workers, findings, validators, intent: { ...INTENT, replicas: 5, speedTarget: 1 } })),
+  )
+  assert.is(body.legs.length, 28)
   assert.ok(settlementCodec.encode(body).length < 2_048)
   const transfers = settlementTransfers(body, jobNamed('job'), keyNamed('alice').peer, platformAccount('home'))
   assert.ok(transfers.every(({ op, debit }) => op === 'void' || debit === userAccount(keyNamed('alice').peer)))

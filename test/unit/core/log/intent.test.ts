@@ -58,6 +58,7 @@ test('an embedding job is shown after its verdict, samples nothing and ends at n
   const fault = (parts: Partial<Intent>) => intentFault(intentOfAlice({ ...EMBEDDING, ...parts }))
   assert.is(fault({}), undefined)
   assert.is(fault({ verify: 'after' }), 'verify')
+  assert.is(fault({ speedTarget: 1 }), 'speed')
   assert.is(fault({ stop: ['x'] }), 'stop')
   assert.is(fault({ maxTokens: LIMITS.embeddingTextCountMax + 1 }), 'max_tokens')
   assert.is(fault({ sampling: { ...NO_SAMPLING, temperatureMilli: 1 } }), 'sampling')

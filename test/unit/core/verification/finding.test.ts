@@ -143,6 +143,7 @@ test('headers that name other tokens than the output were signed for something e
   assert.is(faultOf(given(other.head, other.shown)), 'chain_mismatch')
   assert.is(faultOf(given(other.head, own.shown)), 'chain_mismatch')
   assert.is(faultOf(claim(0, { made: { chainHead: own.head, chunkCount: 2 }, shown: own.shown })), 'chain_mismatch')
+  assert.is(faultOf(given(own.head, { nonce: own.shown.nonce })), 'chain_mismatch', 'nothing has one form')
   const silent = checkStructure(given(other.head, {}), 0, EXPECTED)
   assert.equal([silent.ok, silent.ok && silent.isChained], [true, false], 'nobody has to show it')
 })
@@ -233,6 +234,7 @@ test('one sound replica passes on structure alone', () => {
     evidenceMicro: 0,
     auditors: [],
     outvoted: [],
+    tokensPerSecondMilli: 0,
   })
 })
 

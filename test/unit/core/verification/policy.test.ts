@@ -25,6 +25,7 @@ function finding(replica: number, parts: Partial<Finding> = {}): Finding {
     evidenceMicro: 0,
     auditors: [],
     outvoted: [],
+    tokensPerSecondMilli: 0,
     ...parts,
   }
 }

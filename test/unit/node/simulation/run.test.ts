@@ -7,7 +7,7 @@ import { runSimulation } from '../../../../node/simulation/run.ts'
 import { rulesBroken, simulated, simulationRequest } from '../../../support/simulation.ts'
 
 const MIXED = {
-  ...{ peers: 30, jobs: 40, validators: 7, byzantineValidators: 2, loss: 0.02, arrivalsPerSecond: 10, seed: 4 },
+  ...{ peers: 30, jobs: 40, validators: 7, byzantineValidators: 2, loss: 0.02, arrivalsPerSecond: 10, seed: 5 },
   faults: { crash: 0.1, liar: 0.1, silent: 0.05, busy: 0.1, slow: 0.1 },
 } as const
 
