@@ -76,7 +76,7 @@ export class Proof {
     this.#chunked += tokenCount
     const workerNs = sentNs - nowNs + (process.hrtime.bigint() - answeredNs)
     this.#chunks.push({
-      isVerified: value.index % LIMITS.nonceWindowChunks === 0,
+      isVerified: (value.index + 1) % LIMITS.nonceWindowChunks === 0,
       ...{ workerUs: Number(workerNs) / NS_PER_US, receiverUs: Number(answeredNs - sentNs) / NS_PER_US },
     })
   }

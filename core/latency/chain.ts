@@ -206,14 +206,14 @@ export function acknowledge(state: ChainState, ack: Sealed<Ack>): Validation<Cha
 }
 
 /**
- * Takes an ack as the worker does, which keeps none of them: it looks at the signature of every fourth, from the first on.
+ * Takes an ack as the worker does, which keeps none of them: it looks at the signature of every fourth.
  *
  * Why that is enough: an ack names the one before by its hash, so a signature speaks for all that it follows; and a receiver that signs
  * nothing gains what one gains that sends nothing, a worker that is ahead by no more than the window.
  */
 export function acknowledgeUnverified(state: ChainState, ack: Unverified<Ack>): Validation<ChainState> {
   const next = acknowledge(state, ack)
-  const isDue = state.ackCount % LIMITS.nonceWindowChunks === 0
+  const isDue = (state.ackCount + 1) % LIMITS.nonceWindowChunks === 0
   return next.action === 'accept' && isDue && !ack.isSigned() ? reject('signature_invalid') : next
 }
 
