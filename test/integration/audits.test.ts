@@ -13,6 +13,7 @@ import type { PeerTransport } from '../../node/runtime/ports.ts'
 import { FAKE_DIGEST } from '../support/fake-backend.ts'
 import { expectAccepted } from '../support/job-run.ts'
 import { heardBy, JobSwarm, type JobSwarmOptions } from '../support/job-swarm.ts'
+import { lookedAt } from '../support/looked-at.ts'
 import { within } from '../support/within.ts'
 
 const ROW = {
@@ -74,20 +75,14 @@ test(
   within(15_000, async () => {
     let fromMs = Number.POSITIVE_INFINITY
     let refused = 0
-    const tap = (inner: PeerTransport): PeerTransport => ({
-      self: inner.self,
-      request: async (peer, type, body, options) => {
-        if (type !== 'audit/ask') return inner.request(peer, type, body, options)
+    const tap = (inner: PeerTransport): PeerTransport =>
+      lookedAt(inner, (type, peer) => {
+        if (type !== 'audit/ask') return
         fromMs = Math.min(fromMs, Date.now() + 1_000)
-        if (Date.now() >= fromMs) return inner.request(peer, type, body, options)
+        if (Date.now() >= fromMs) return
         refused += 1
         throw new FabricError('CF_MESH_PEER_UNREACHABLE', { peer })
-      },
-      openStream: (peer, type, body, options) => inner.openStream(peer, type, body, options),
-      onMessage: (type, handler) => inner.onMessage(type, handler),
-      onStream: (type, handler) => inner.onStream(type, handler),
-      close: () => inner.close(),
-    })
+      })
     await withJobSwarm({ table: tableOf(), tap }, async (swarm) => {
       const { outcome } = await settled(swarm)
       assert.ok(refused > 0)

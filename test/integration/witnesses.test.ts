@@ -11,6 +11,7 @@ import { verifyReceiptFile } from '../../core/receipt/verify.ts'
 import type { PeerTransport } from '../../node/runtime/ports.ts'
 import { EDGE, expectAccepted, secretOf } from '../support/job-run.ts'
 import { heardBy, JobSwarm, type JobSwarmOptions } from '../support/job-swarm.ts'
+import { lookedAt } from '../support/looked-at.ts'
 import { missing } from '../support/missing.ts'
 import { digestNamed } from '../support/people.ts'
 import { within } from '../support/within.ts'
@@ -124,17 +125,10 @@ test(
     const slow = await legsOf({ speedTarget: 65_535 })
     assert.equal([slow.kinds.includes('bonus'), slow.kinds.includes('speed')], [true, false])
     assert.ok(slow.speeds.every((speed) => speed > 0))
-    const tap = (inner: PeerTransport): PeerTransport => ({
-      self: inner.self,
-      request: (peer, type, body, call) => {
-        if (type !== 'witness/timeline') return inner.request(peer, type, body, call)
-        return Promise.reject(new FabricError('CF_MESH_PEER_UNREACHABLE', { peer }))
-      },
-      openStream: (peer, type, body, call) => inner.openStream(peer, type, body, call),
-      onMessage: (type, handler) => inner.onMessage(type, handler),
-      onStream: (type, handler) => inner.onStream(type, handler),
-      close: () => inner.close(),
-    })
+    const tap = (inner: PeerTransport): PeerTransport =>
+      lookedAt(inner, (type, peer) => {
+        if (type === 'witness/timeline') throw new FabricError('CF_MESH_PEER_UNREACHABLE', { peer })
+      })
     const unseen = await legsOf({ speedTarget: 1 }, { tap })
     assert.equal([unseen.kinds.includes('speed'), unseen.speeds], [false, [0]])
   }),
