@@ -106,8 +106,10 @@ export class Audits {
       if (isPanel) break
     }
     this.#count(reports, auditors.length - left.length, policyOf(this.#ports.state(), about.logged) === undefined)
-    const speaking = reports.filter(({ said }) => said.verdict !== 'abstain')
-    const kept = (speaking.length > 0 ? speaking : reports).slice(0, REPORTS_MAX)
+    // By rank, as validators want them: some were reached later than those behind them.
+    const ranked = reports.toSorted((a, b) => auditors.indexOf(a.auditor) - auditors.indexOf(b.auditor))
+    const speaking = ranked.filter(({ said }) => said.verdict !== 'abstain')
+    const kept = (speaking.length > 0 ? speaking : ranked).slice(0, REPORTS_MAX)
     return { first, reports: kept.map(({ envelope }) => envelope) }
   }
 
@@ -137,6 +139,8 @@ export class Audits {
         else if (answer !== undefined) committed.push(answer)
       }
     }
+    // A later round may reach them.
+    left.push(...unreached)
     return committed
   }
 

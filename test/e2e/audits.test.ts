@@ -135,7 +135,7 @@ test(
         max_tokens: 64,
         temperature: 0.7,
         replicas: 3,
-        speed: 1,
+        ...{ seeds: 'shared', speed: 1 },
         prompt: 'Tell me about a fox.',
       }
       const id = textAt(await edge.json('/api/v1/p2p/intents', wish), 'job_id')

@@ -92,6 +92,30 @@ test(
 )
 
 test(
+  'reports are handed in by rank, also where the best ranked auditor was reached last',
+  within(20_000, async () => {
+    const asked: PeerId[] = []
+    const tap = (inner: PeerTransport): PeerTransport =>
+      lookedAt(inner, (type, peer) => {
+        if (type !== 'audit/ask') return
+        const times = asked.filter((one) => one === peer).length
+        asked.push(peer)
+        const [best, second] = new Set(asked)
+        if (peer === best && times === 0) throw new FabricError('CF_MESH_PEER_UNREACHABLE', { peer })
+        if (peer !== best && peer !== second) throw new FabricError('CF_MESH_REFUSED', { reason: 'no_model' })
+      })
+    const edit = (ids: readonly number[]) => ids.map((id, place) => (place === 1 ? id + 1 : id))
+    const cheating = { table: tableOf(), tap, engine: { faultOf: () => ({ edit }) } }
+    await withJobSwarm(cheating, async (swarm) => {
+      const { job } = await settled(swarm)
+      const [best, second] = new Set(asked)
+      assert.equal(auditorsIn(job), [best, second])
+      assert.equal([job.outcome, job.reason], ['refunded', 'output_rejected'])
+    })
+  }),
+)
+
+test(
   'auditors that are gone are passed over: others report, or nobody does and the job is paid as unaudited',
   within(30_000, async () => {
     for (const left of [4, 1])
