@@ -105,7 +105,7 @@ test(
         if (peer !== best && peer !== second) throw new FabricError('CF_MESH_REFUSED', { reason: 'no_model' })
       })
     const edit = (ids: readonly number[]) => ids.map((id, place) => (place === 1 ? id + 1 : id))
-    const cheating = { table: tableOf(), tap, engine: { faultOf: () => ({ edit }) } }
+    const cheating = { table: tableOf(), tap, validatorsCompute: true, engine: { faultOf: () => ({ edit }) } }
     await withJobSwarm(cheating, async (swarm) => {
       const { job } = await settled(swarm)
       const [best, second] = new Set(asked)
