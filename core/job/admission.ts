@@ -2,9 +2,10 @@
 import type { JobId, UserId } from '../ids.ts'
 import { rankedFor } from '../log/draw.ts'
 import { epochOfJob } from '../log/epochs.ts'
-import { type Intent, isAuditable } from '../log/intent.ts'
+import type { Intent } from '../log/intent.ts'
 import type { LogState } from '../log/state.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
+import { isAuditable } from '../verification/replayable.ts'
 import type { AdmittedJob, HoldRecord } from './job.ts'
 
 export type AdmissionInput = {

@@ -5,7 +5,7 @@ import { openAs } from '../identity/envelope.ts'
 import type { Digest, JobId, PeerId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { openReplicaInputs, type ReplicaInputs, replicaInputsCodec } from '../log/inputs.ts'
-import { type Intent, isAuditable } from '../log/intent.ts'
+import type { Intent } from '../log/intent.ts'
 import { intentOf } from '../log/settling.ts'
 import type { LoggedJob, LogState } from '../log/state.ts'
 import type { RosterSnapshot } from '../roster/roster.ts'
@@ -21,6 +21,7 @@ import {
   textDigest,
   tokensRoot,
 } from '../verification/commitment.ts'
+import { isAuditable } from '../verification/replayable.ts'
 import { checkWitness } from './judge-audits.ts'
 import { commitSetStatement } from './judge-commits.ts'
 

@@ -12,7 +12,8 @@ import { type BodyOf, bytes, bytesMax, defineBody, digest, list, record } from '
 import { type Digest, digestBytes, digestOf } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { accept, reject, type Validation } from '../validation.ts'
-import { type Intent, isAuditable, isPayloadOf, type Payload, payloadCodec, payloadCommitment } from './intent.ts'
+import { isAuditable } from '../verification/replayable.ts'
+import { type Intent, isPayloadOf, type Payload, payloadCodec, payloadCommitment } from './intent.ts'
 
 /** Seeds and commitments of all replicas, and lengths. */
 const SEEDS_BYTES_MAX = 1_024

@@ -20,6 +20,7 @@ import {
 } from '../codec/schema.ts'
 import { digestBytes, digestOf, type JobId, type SwarmId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { isVerifiable } from '../verification/replayable.ts'
 
 export const TASKS = ['chat', 'completion', 'embedding'] as const
 export type Task = (typeof TASKS)[number]
@@ -133,16 +134,6 @@ export function isNeutral(sampling: Omit<Sampling, 'kind'>): boolean {
     frequencyPenaltyMilli === NEUTRAL.frequencyPenaltyMilli &&
     presencePenaltyMilli === NEUTRAL.presencePenaltyMilli
   )
-}
-
-/** Whether another machine can replay the choice of tokens. */
-export function isVerifiable({ kind }: Pick<Sampling, 'kind'>): boolean {
-  return kind === 'gumbel-v1'
-}
-
-/** Whether an auditor that repeats the forward pass can tell who computed an output: of vectors others' own are compared instead. */
-export function isAuditable({ task, sampling }: Pick<Intent, 'task' | 'sampling'>): boolean {
-  return task !== 'embedding' && isVerifiable(sampling)
 }
 
 /** The job's id: a hash over exactly what the user signed. */

@@ -2,7 +2,8 @@
 import { invariant } from '../invariant.ts'
 import { expirySettlement, type Settled, type SettlementBody, settle } from '../ledger/settlement.ts'
 import { assuranceOf } from '../verification/policy.ts'
-import { type Intent, intentCodec, isVerifiable } from './intent.ts'
+import { isVerifiable } from '../verification/replayable.ts'
+import { type Intent, intentCodec } from './intent.ts'
 import { ownerOf } from './standing.ts'
 import type { LoggedJob, LogState } from './state.ts'
 

@@ -1,6 +1,6 @@
 /** The output of an accused replica: whether it is the one that was committed to, what fails it by itself, and what the model says. */
 import { openReplicaInputs } from '../log/inputs.ts'
-import { type Intent, isAuditable, isVerifiable } from '../log/intent.ts'
+import type { Intent } from '../log/intent.ts'
 import {
   type AuditedPosition,
   type AuditStatistics,
@@ -12,6 +12,7 @@ import {
 import { outputCommit, textDigest, tokensRoot } from '../verification/commitment.ts'
 import { isWithinBand } from '../verification/dispute.ts'
 import { policyTableCodec, verdictOf } from '../verification/policy-table.ts'
+import { isAuditable, isVerifiable } from '../verification/replayable.ts'
 import {
   chainShown,
   checkStructure,

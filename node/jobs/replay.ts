@@ -1,6 +1,6 @@
 /** An output, fed to the model again: what auditors, referees and readers of evidence do, each for its own reasons. */
 import { FabricError } from '../../core/errors.ts'
-import { isAuditable } from '../../core/log/intent.ts'
+import { isAuditable } from '../../core/verification/replayable.ts'
 import type { AuditPosition } from '../../models/backend.ts'
 import { requestOf, type Work } from './compute.ts'
 import type { NodeModel } from './model.ts'

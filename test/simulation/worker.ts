@@ -12,7 +12,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { type Assignment, answerCodec, assignmentCodec, bodyDigest } from '../../core/log/assignment.ts'
 import { statementOf } from '../../core/log/authority.ts'
 import { openReplicaInputs } from '../../core/log/inputs.ts'
-import { type Intent, intentCodec, isAuditable, jobIdOf } from '../../core/log/intent.ts'
+import { type Intent, intentCodec, jobIdOf } from '../../core/log/intent.ts'
 import { intentOf } from '../../core/log/settling.ts'
 import { checkCertificate } from '../../core/quorum/certificate.ts'
 import {
@@ -23,6 +23,7 @@ import {
   textDigest,
   tokensRoot,
 } from '../../core/verification/commitment.ts'
+import { isAuditable } from '../../core/verification/replayable.ts'
 import { wordsOf } from '../../core/verification/vectors.ts'
 import { Prng } from '../../node/simulation/prng.ts'
 import type { Answer, SimNode } from './node.ts'
