@@ -73,7 +73,7 @@ export const LIMITS = {
   intentLifetimeMsMax: 3_600_000,
   /** Any single amount: 2^53 micro-credits, so that JSON readers without bigint can still hold it. */
   amountMicroMax: 9_007_199_254_740_992n,
-  linkedTransferCountMax: 32,
+  linkedTransferCountMax: 48,
   /** Log time after a job's settlement in which its findings may be disputed; its edge keeps what referees need that long. */
   disputeWindowMs: 600_000,
   /** Log time after which a dispute that nobody has brought to a ruling may be closed by anybody. */

@@ -1,5 +1,7 @@
 /** What a job costs: one formula for the quote, the hold and the settlement. */
 import { LIMITS } from '../limits.ts'
+import { REPORTS_MAX } from '../verification/auditing.ts'
+import { isAuditable } from '../verification/replayable.ts'
 
 /** Part of the genesis. Amounts are micro-credits. */
 export type PriceTable = {
@@ -17,6 +19,8 @@ export type PriceTable = {
   readonly vestMs: bigint
   /** Bonus of a replica that witnesses saw reach the job's speed, per mille of its base. */
   readonly speedPermille: number
+  /** Pay of a report that counts, per mille of the base of the replica that it is about. */
+  readonly auditPermille: number
 }
 
 export const DEFAULT_PRICES: PriceTable = {
@@ -27,6 +31,7 @@ export const DEFAULT_PRICES: PriceTable = {
   feePermille: 50,
   vestMs: 0n,
   speedPermille: 200,
+  auditPermille: 150,
 }
 
 export const PRICE_BOUNDS = { permilleMax: 10_000, factorPermilleMax: 10_000, vestMsMax: 31_536_000_000n } as const
@@ -41,6 +46,9 @@ export type Priced = {
   readonly replicas: number
   /** Tokens a second; 0: no speed bonus is offered. */
   readonly speedTarget: number
+  /** Of a job that nobody can replay nobody reports. */
+  readonly task: string
+  readonly sampling: { readonly kind: string }
 }
 
 export type ReplicaSize = {
@@ -55,6 +63,7 @@ export type PriceQuote = {
   readonly base: bigint
   readonly bonus: bigint
   readonly speed: bigint
+  readonly audits: bigint
   readonly fee: bigint
   readonly hold: bigint
 }
@@ -79,7 +88,8 @@ export function permilleOf(amount: bigint, permille: number): bigint {
 }
 
 /**
- * Prices a job at its full length, with every replica earning base, bonus and what is offered for speed: exactly what its hold reserves.
+ * Prices a job at its full length, with every replica earning base, bonus and what is offered for speed, and reported on by as many as may
+ * be: exactly what its hold reserves.
  *
  * @param factorPermille  the highest factor among the eligible providers
  */
@@ -94,13 +104,19 @@ export function quote(prices: PriceTable, job: Priced, factorPermille: number = 
   const base = one * BigInt(job.replicas)
   const bonus = permilleOf(one, prices.bonusPermille) * BigInt(job.replicas)
   const speed = speedBonus(prices, job, one) * BigInt(job.replicas)
+  const audits = auditPay(prices, job, one) * BigInt(REPORTS_MAX * job.replicas)
   const fee = permilleOf(base + bonus + speed, prices.feePermille)
-  return { base, bonus, speed, fee, hold: base + bonus + speed + fee }
+  return { base, bonus, speed, audits, fee, hold: base + bonus + speed + audits + fee }
 }
 
 /** Of one replica, when it was as fast as its job wished. @param base  of that replica */
 export function speedBonus(prices: PriceTable, { speedTarget }: Pick<Priced, 'speedTarget'>, base: bigint): bigint {
   return speedTarget > 0 ? permilleOf(base, prices.speedPermille) : 0n
+}
+
+/** Of one report. @param base  of the replica that it is about, whatever became of that */
+export function auditPay(prices: PriceTable, job: Pick<Priced, 'task' | 'sampling'>, base: bigint): bigint {
+  return isAuditable(job) ? permilleOf(base, prices.auditPermille) : 0n
 }
 
 /** Whether every field is inside the bounds that keep all sums exact and every hold within one amount. */
@@ -111,6 +127,7 @@ export function pricesInBounds(prices: PriceTable): boolean {
     prices.bonusPermille <= PRICE_BOUNDS.permilleMax &&
     prices.feePermille <= PRICE_BOUNDS.permilleMax &&
     prices.speedPermille <= PRICE_BOUNDS.permilleMax &&
+    prices.auditPermille <= PRICE_BOUNDS.permilleMax &&
     prices.vestMs >= 0n &&
     prices.vestMs <= PRICE_BOUNDS.vestMsMax
   )

@@ -15,13 +15,23 @@ import {
 } from '../ids.ts'
 import { invariant } from '../invariant.ts'
 import { LIMITS } from '../limits.ts'
+import { REPORTS_MAX } from '../verification/auditing.ts'
 import { type Finding, findingCodec, METHOD } from '../verification/finding.ts'
 import type { Assurance } from '../verification/policy.ts'
-import { FACTOR_NONE, type Priced, type PriceTable, permilleOf, quote, replicaPrice, speedBonus } from './pricing.ts'
+import {
+  auditPay,
+  FACTOR_NONE,
+  type Priced,
+  type PriceTable,
+  permilleOf,
+  quote,
+  replicaPrice,
+  speedBonus,
+} from './pricing.ts'
 import type { TransferDraft } from './transfer.ts'
 
 export const OUTCOMES = ['paid', 'refunded'] as const
-export const LEG_KINDS = ['base', 'bonus', 'fee', 'speed'] as const
+export const LEG_KINDS = ['base', 'bonus', 'fee', 'speed', 'audit'] as const
 export const ASSURANCES = ['local', 'unaudited', 'replicated', 'audited', 'unverifiable'] as const
 /** `chosen` of a settlement that pays for no output. */
 export const CHOSEN_NONE = 255
@@ -30,7 +40,7 @@ export const REASON_DEADLINE = 'deadline'
 /** Whether a payment was verified is the assurance's to say, not the reason's. */
 export const REASON_PAID = 'paid'
 const MILLI = 1_000
-const LEG_COUNT_MAX = 3 * LIMITS.replicaCountMax + LIMITS.validatorCountMax
+const LEG_COUNT_MAX = (3 + REPORTS_MAX) * LIMITS.replicaCountMax + LIMITS.validatorCountMax
 
 export const settlementCodec = defineBody(
   'settlement',
@@ -53,7 +63,7 @@ export const settlementCodec = defineBody(
     assignmentHash: digest(),
     findingsHash: digest(),
   },
-  2_048,
+  3_072,
 )
 export type SettlementBody = BodyOf<typeof settlementCodec>
 export type SettlementLeg = SettlementBody['legs'][number]
@@ -91,26 +101,26 @@ export type Settled =
  * the job's speed. Every paid replica is paid for the tokens of the chosen output, of an
  * embedding job for one a text: nobody gains by writing more.
  *
+ * Auditors whose reports made a verdict are paid for it, also of a job that is refunded: who is paid for a pass alone finds nothing wrong.
+ *
  * @returns  `findings_missing` when a payment lacks the finding of a replica, `chosen_unsound` when the chosen one neither passed nor
  *           was inconclusive
  * @see      docs/PROTOCOL.md#settlement
  */
 export function settle(input: SettlementInput): Settled {
   const hold = quote(input.prices, input.intent).hold
-  if (input.chosen === null) return { status: 'ok', body: refundBody(input, hold) }
+  const reported = auditLegs(input)
+  if (input.chosen === null) return { status: 'ok', body: { ...refundBody(input, hold), ...shares(hold, reported) } }
   if (input.workers.some((_, replica) => findingOf(input, replica) === undefined)) return { status: 'findings_missing' }
   const chosen = findingOf(input, input.chosen)
   if (chosen === undefined || (chosen.verdict !== 'pass' && chosen.verdict !== 'inconclusive'))
     return { status: 'chosen_unsound' }
   const earned = workerLegs(input, chosen)
   const fee = permilleOf(sumOf(earned), input.prices.feePermille)
-  const legs = [...earned, ...feeLegs(input, fee)]
-  const cost = sumOf(legs)
-  invariant(cost <= hold, 'a hold covers every settlement of its job')
   const body: SettlementBody = {
     ...refundBody(input, hold),
     ...{ outcome: 'paid', reason: REASON_PAID, chosen: input.chosen, outputRoot: chosen.tokensRoot },
-    ...{ cost, refund: hold - cost, legs },
+    ...shares(hold, [...earned, ...reported, ...feeLegs(input, fee)]),
   }
   return { status: 'ok', body }
 }
@@ -167,6 +177,12 @@ function refundBody(input: RefundInput, hold: bigint): SettlementBody {
   }
 }
 
+function shares(hold: bigint, legs: readonly SettlementLeg[]): Pick<SettlementBody, 'cost' | 'refund' | 'legs'> {
+  const cost = sumOf(legs)
+  invariant(cost <= hold, 'a hold covers every settlement of its job')
+  return { cost, refund: hold - cost, legs: [...legs] }
+}
+
 function findingOf(input: SettlementInput, replica: number): Finding | undefined {
   const worker = input.workers[replica]
   return input.findings.find(
@@ -174,17 +190,25 @@ function findingOf(input: SettlementInput, replica: number): Finding | undefined
   )
 }
 
-function workerLegs(input: SettlementInput, chosen: Finding): readonly SettlementLeg[] {
-  const { modelMegaParams, promptTokens, maxTokens } = input.intent
+/** Base of a replica with the output that a finding is about. */
+export function basePrice(
+  prices: PriceTable,
+  { modelMegaParams, promptTokens, maxTokens }: Priced,
+  { tokenCount }: Pick<Finding, 'tokenCount'>,
+): bigint {
   // A finding is others' word: the hold covers no more than the user asked for. Of an embedding job that is one token a text, and the
   // finding counts words of vectors.
-  const outputTokens = Math.min(chosen.tokenCount, maxTokens)
-  const base = replicaPrice(input.prices, {
+  const outputTokens = Math.min(tokenCount, maxTokens)
+  return replicaPrice(prices, {
     megaParams: modelMegaParams,
     promptTokens,
     outputTokens,
     factorPermille: FACTOR_NONE,
   })
+}
+
+function workerLegs(input: SettlementInput, chosen: Finding): readonly SettlementLeg[] {
+  const base = basePrice(input.prices, input.intent, chosen)
   const bonus = permilleOf(base, input.prices.bonusPermille)
   const speed = speedBonus(input.prices, input.intent, base)
   return input.workers.flatMap((worker, replica) => {
@@ -197,6 +221,17 @@ function workerLegs(input: SettlementInput, chosen: Finding): readonly Settlemen
       ...(wins ? leg(input, 'bonus', worker, bonus) : []),
       ...(wins && isFast ? leg(input, 'speed', worker, speed) : []),
     ]
+  })
+}
+
+/** An auditor read the output that it reported on, not the one that was chosen. */
+function auditLegs(input: SettlementInput): readonly SettlementLeg[] {
+  const { prices, intent, workers } = input
+  return workers.flatMap((_, replica) => {
+    const finding = findingOf(input, replica)
+    if (finding === undefined) return []
+    const pay = auditPay(prices, intent, basePrice(prices, intent, finding))
+    return finding.auditors.flatMap((auditor) => leg(input, 'audit', auditor, pay))
   })
 }
 

@@ -15,6 +15,7 @@ export type TransferKind =
   | 'bonus'
   | 'fee'
   | 'speed'
+  | 'audit'
   | 'refund'
   | 'spend'
   | 'reward'

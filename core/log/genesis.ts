@@ -52,6 +52,7 @@ export const genesisCodec = defineBody(
       feePermille: u16(),
       vestMs: i64(),
       speedPermille: u16(),
+      auditPermille: u16(),
     }),
     policy: record({
       attemptsMax: u8(),
@@ -142,7 +143,8 @@ export function genesisFault(body: GenesisBody): keyof GenesisBody | undefined {
 
 /** The smallest job has a price: an amount of zero cannot be held. */
 function quoteFits({ prices }: GenesisBody): boolean {
-  return quote(prices, { modelMegaParams: 1, promptTokens: 1, maxTokens: 1, replicas: 1, speedTarget: 0 }).hold > 0n
+  const smallest = { modelMegaParams: 1, promptTokens: 1, maxTokens: 1, replicas: 1, speedTarget: 0 }
+  return quote(prices, { ...smallest, task: 'embedding', sampling: { kind: '' } }).hold > 0n
 }
 
 function policyIsSound({ attemptsMax, answerMs, commitMs, revealMs, jobMs, auditPermille }: Policy): boolean {

@@ -8,8 +8,8 @@
 import { type AccountId, nodeAccount, type PeerId, userAccount } from '../ids.ts'
 import { invariant } from '../invariant.ts'
 import { EMPTY_ACCOUNT } from '../ledger/account.ts'
-import { FACTOR_NONE, replicaPrice } from '../ledger/pricing.ts'
-import { CHOSEN_NONE, type SettlementLeg } from '../ledger/settlement.ts'
+import { auditPay } from '../ledger/pricing.ts'
+import { basePrice, CHOSEN_NONE, type SettlementLeg } from '../ledger/settlement.ts'
 import type { TransferDraft } from '../ledger/transfer.ts'
 import { LIMITS } from '../limits.ts'
 import type { DisputeOutcome } from '../verification/dispute.ts'
@@ -155,9 +155,10 @@ export function rulingLegs(
   const opener = accountOf(dispute.opener, dispute.payer)
   const worker = nodeAccount(findingOf(job, dispute).worker)
   const back: Leg = { from: platform, to: opener, amount: dispute.bond, why: 'bond returned' }
+  const unearned = outcome === 'upheld' ? unearnedLegs(state, job, dispute) : []
   if (outcome === 'upheld' && dispute.claim === 'reject')
-    return [...slashLegs(state, job, dispute, { worker, opener, referees }), back]
-  if (outcome === 'upheld') return [back, ...restoredLegs(state, job, dispute, worker)]
+    return [...slashLegs(state, job, dispute, { worker, opener, referees }), back, ...unearned]
+  if (outcome === 'upheld') return [back, ...restoredLegs(state, job, dispute, worker), ...unearned]
   if (outcome === 'inconclusive') return reason === REASON_EXPIRED && drives(job, dispute.opener) ? [] : [back]
   // Nobody is accused by a claim that a worker's own output is sound: the platform keeps all of its bond.
   if (dispute.claim === 'accept') return []
@@ -176,7 +177,7 @@ function slashLegs(state: LogState, job: LoggedJob, dispute: LoggedDispute, side
   const owned = availableOf(state, worker)
   const finding = findingOf(job, dispute)
   const clawed = least(owned, sumOf(earnedBy(state, job, finding.worker)))
-  const slash = least(owned - clawed, SLASH_FACTOR * basePrice(state, job, finding), LIMITS.amountMicroMax)
+  const slash = least(owned - clawed, SLASH_FACTOR * paidBase(state, job, finding), LIMITS.amountMicroMax)
   // Nobody is paid for being slashed.
   const sharers = [opener, ...referees.map(nodeAccount)].filter((account) => account !== worker)
   const share = sharers.length === 0 ? 0n : slash / SHARED / BigInt(sharers.length)
@@ -193,10 +194,24 @@ function restoredLegs(state: LogState, job: LoggedJob, dispute: LoggedDispute, w
   const finding = findingOf(job, dispute)
   const base = earnedBy(state, job, finding.worker).filter(({ kind }) => kind === 'base')
   const platform = platformOf(state)
-  const owed = basePrice(state, job, finding) - sumOf(base)
+  const owed = paidBase(state, job, finding) - sumOf(base)
   const amount = least(owed, availableOf(state, platform) - dispute.bond)
   const vestsAtMs = job.holdMs + state.genesis.prices.vestMs
   return [{ from: platform, to: worker, amount, why: 'payment restored', vestsAtMs }]
+}
+
+/** The user paid for a verdict that referees have overturned: as far as they have it, those who gave it give that back. */
+function unearnedLegs(state: LogState, job: LoggedJob, dispute: LoggedDispute): readonly Leg[] {
+  const finding = findingOf(job, dispute)
+  // An expiry pays nobody.
+  if (!isOverturned(dispute, finding) || job.settlement?.authority !== 'certificate') return []
+  const { prices } = state.genesis
+  const intent = intentOf(job)
+  const pay = auditPay(prices, intent, basePrice(prices, intent, finding))
+  return auditorsOf(job, finding).map((auditor) => {
+    const from = nodeAccount(auditor)
+    return { from, to: userAccount(job.user), amount: least(pay, availableOf(state, from)), why: 'audit not earned' }
+  })
 }
 
 function draftsOf(job: LoggedJob, nodeId: PeerId, ruling: Correction, legs: readonly Leg[]): readonly TransferDraft[] {
@@ -207,7 +222,7 @@ function draftsOf(job: LoggedJob, nodeId: PeerId, ruling: Correction, legs: read
   }))
 }
 
-/** Base and bonus that the settlement paid a worker; what a validator had as its fee is not among them. */
+/** What the settlement paid a worker for its work; what a validator had as its fee is not among it. */
 function earnedBy(state: LogState, job: LoggedJob, worker: PeerId): readonly SettlementLeg[] {
   const { settlement } = job
   invariant(settlement !== null, 'only a settled job is disputed')
@@ -222,11 +237,9 @@ function earnedBy(state: LogState, job: LoggedJob, worker: PeerId): readonly Set
 }
 
 /** Of one replica without bonus, at the length that its job was paid for; of a refunded job at its own. */
-function basePrice(state: LogState, job: LoggedJob, finding: Finding): bigint {
-  const { modelMegaParams: megaParams, promptTokens, maxTokens } = intentOf(job)
+function paidBase(state: LogState, job: LoggedJob, finding: Finding): bigint {
   const chosen = job.findings.find(({ replica }) => replica === job.settlement?.chosen) ?? finding
-  const outputTokens = Math.min(chosen.tokenCount, maxTokens)
-  return replicaPrice(state.genesis.prices, { megaParams, promptTokens, outputTokens, factorPermille: FACTOR_NONE })
+  return basePrice(state.genesis.prices, intentOf(job), chosen)
 }
 
 function findingOf(job: LoggedJob, dispute: LoggedDispute): Finding {

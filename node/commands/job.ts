@@ -227,6 +227,7 @@ function quoteText(quote: unknown): string {
     ['of it base', textAt(quote, 'price', 'base')],
     ['of it bonus', textAt(quote, 'price', 'bonus')],
     ['of it speed', textAt(quote, 'price', 'speed')],
+    ['of it audits', textAt(quote, 'price', 'audits')],
     ['of it fee', textAt(quote, 'price', 'fee')],
     ['eligible peers', String(listAt(quote, 'eligible_peers').length)],
   ])

@@ -60,12 +60,16 @@ export function marketText({ request, kinds, auditors, jobs, audits, everyCheatL
     found.breakEven === null ? '-' : percent(found.breakEven),
   ])
   const head = ['KIND', 'ANSWERS', 'VALUE', 'PAID', 'FAILED', 'SLASHES', 'FOUND AFTER', 'EVEN AT']
-  const auditing = auditors.map(({ kind, members, outvotedShare, barredAfter, value, ...mean }) => [
+  const auditing = auditors.map(({ kind, members, outvotedShare, pay, barredAfter, value, ...mean }) => [
     ...[kind, String(members), mean.answers.toFixed(0), mean.audits.toFixed(0), percent(outvotedShare)],
+    pay.toFixed(3),
     barredAfter === null ? 'never' : barredAfter.toFixed(0),
     (1_000 * value).toFixed(2),
   ])
-  const auditingHead = ['AUDITOR', 'MEMBERS', 'ANSWERS', 'AUDITS', 'OUTVOTED', 'BARRED AFTER', 'VALUE OF 1,000 JOBS']
+  const auditingHead = [
+    ...['AUDITOR', 'MEMBERS', 'ANSWERS', 'AUDITS', 'OUTVOTED', 'PAY OF ONE', 'BARRED AFTER'],
+    'VALUE OF 1,000 JOBS',
+  ]
   const tables = [columns([head, ...rows]), columns([auditingHead, ...auditing])]
   return `${facts}\n${tables.join('\n')}\nevery cheat loses: ${everyCheatLoses ? 'yes' : 'no'}\n`
 }

@@ -113,7 +113,7 @@ export const P2P_SCHEMAS: Readonly<Record<string, Schema>> = {
     prompt_tokens: count,
     max_tokens: count,
     replicas: count,
-    price: object({ hold: amount, base: amount, bonus: amount, speed: amount, fee: amount }),
+    price: object({ hold: amount, base: amount, bonus: amount, speed: amount, audits: amount, fee: amount }),
     eligible_peers: list(text),
   }),
   Peer: object({

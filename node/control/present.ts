@@ -69,6 +69,7 @@ export function quoteJson(quote: Quote): object {
       base: formatAmount(quote.base),
       bonus: formatAmount(quote.bonus),
       speed: formatAmount(quote.speed),
+      audits: formatAmount(quote.audits),
       fee: formatAmount(quote.fee),
     },
     eligible_peers: [...quote.eligible].sort(),

@@ -65,14 +65,15 @@ export class Custody {
     const mode = request.seeds ?? defaultMode(state(), digestIn(loaded.digest))
     const seeds = seedsFor(request.replicas, mode, this.#secret('seeds', request.nonce), request.seedNonce)
     const { replicas, speedTarget = 0 } = request
-    const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas, speedTarget }
+    const sampling = samplingOf(request, form)
+    const priced = { modelMegaParams: model.entry.megaParams, ...size, replicas, speedTarget, task, sampling }
     const { hold } = priceOf(genesis.prices, priced)
     const maxBudget = request.maxBudget ?? hold
     if (hold > maxBudget) throw new FabricError('CF_JOB_OVER_BUDGET', { hold, maxBudget })
     const intent: Intent = {
       ...priced,
       ...{ payloadCommitment: payloadCommitment(payload), seedsCommitment: seedsCommitmentOf(seeds) },
-      ...{ task, stop, sampling: samplingOf(request, form) },
+      stop,
       modelDigest: digestIn(loaded.digest),
       templateDigest: digestIn(loaded.templateDigest),
       // Vectors are shown after the verdict: there is nothing to stream before it.

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { FabricError } from '../../core/errors.ts'
 import { openAs } from '../../core/identity/envelope.ts'
 import type { PeerId } from '../../core/ids.ts'
-import { parseDigest } from '../../core/ids.ts'
+import { nodeAccount, parseDigest } from '../../core/ids.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { SettledJob } from '../../core/job/job.ts'
 import { auditCodec } from '../../core/verification/audit.ts'
@@ -54,7 +54,7 @@ async function withJobSwarm(options: JobSwarmOptions, work: (swarm: JobSwarm) =>
 }
 
 test(
-  'an output is reported on by others than its worker, and is called audited only where the log has thresholds',
+  'an output is reported on by others than its worker, is called audited only where the log has thresholds, and only there are they paid',
   within(12_000, async () => {
     for (const [table, assurance] of [
       [undefined, 'unaudited'],
@@ -66,6 +66,8 @@ test(
         const auditors = auditorsIn(job)
         assert.ok(auditors.length >= 1)
         assert.not.ok(auditors.includes(job.replicas[0]?.worker ?? (auditors[0] as PeerId)))
+        for (const auditor of auditors)
+          assert.is(swarm.log.balance(nodeAccount(auditor)) > 0n, table !== undefined, assurance)
       })
   }),
 )
@@ -111,6 +113,8 @@ test(
       const [best, second] = new Set(asked)
       assert.equal(auditorsIn(job), [best, second])
       assert.equal([job.outcome, job.reason], ['refunded', 'output_rejected'])
+      for (const auditor of auditorsIn(job))
+        assert.ok(swarm.log.balance(nodeAccount(auditor)) > 0n, 'paid all the same')
     })
   }),
 )

@@ -50,7 +50,8 @@ test(
     withControl(async ({ url, app }) => {
       const quote = await askJson(`${url}/api/v1/p2p/intents`, { ...wish, dry_run: true })
       assert.is(quote.status, 200)
-      assert.equal(jsonOf(quote)['price'], { hold: '0.02', base: '0.015', bonus: '0.003', speed: '0', fee: '0.002' })
+      const parts = { base: '0.015', bonus: '0.003', speed: '0', audits: '0', fee: '0.002' }
+      assert.equal(jsonOf(quote)['price'], { hold: '0.02', ...parts })
       assert.equal(jsonOf(quote)['eligible_peers'], [app.node])
       assert.is(app.requests.length, 0)
     }),

@@ -190,7 +190,7 @@ export function createFakeApp(): FakeApp {
         maxTokens: request.maxTokens ?? 256,
         replicas: request.replicas,
         hold: FAKE_PRICE,
-        ...{ base: 15_000n, bonus: 3_000n, speed: 0n, fee: 2_000n },
+        ...{ base: 15_000n, bonus: 3_000n, speed: 0n, audits: 0n, fee: 2_000n },
         eligible: [NODE],
       }
     },

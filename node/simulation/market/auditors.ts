@@ -19,6 +19,8 @@ export type Auditor = {
   peer: PeerId
   audits: number
   outvoted: number
+  /** In units of the price of what it audited. */
+  paid: number
   /** Audits before nobody asked it any more; null: that never was. */
   barredAfter: number | null
 }
@@ -136,8 +138,10 @@ export type AuditorReport = {
   readonly answers: number
   /** Of its audits. */
   readonly outvotedShare: number
+  /** Per audit, in units of the price of what it is about. */
+  readonly pay: number
   /** Audits before nobody asked it; null: none of the kind was ever barred. */
   readonly barredAfter: number | null
-  /** Per job of the market and member, in units of the price: earned by work, less what its audits cost it. */
+  /** Per job of the market and member, in units of the price: earned by work and by audits, less what its audits cost it. */
   readonly value: number
 }

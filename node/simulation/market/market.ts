@@ -165,7 +165,7 @@ function openMarket(request: MarketRequest): Market {
   const honest = workers.filter(({ kind }) => kind.name === 'honest')
   const auditors = honest.map(({ peer }, place): Auditor => {
     const kind = auditorKindAt(place, honest.length, request)
-    return { kind, peer, audits: 0, outvoted: 0, barredAfter: null }
+    return { kind, peer, audits: 0, outvoted: 0, paid: 0, barredAfter: null }
   })
   return { request, state, prng, workers, auditors, counts: { paid: 0, refunded: 0, wrongPaid: 0, audits: 0 } }
 }
@@ -203,6 +203,8 @@ function playJob(market: Market, job: number): void {
     maxTokens: tokens,
     replicas,
     speedTarget: 0,
+    task: 'chat',
+    sampling: { kind: 'gumbel-v1' },
   }
   const body = settlementFor(market, job, priced, drawn, findings, structures)
   book(market, {
@@ -303,14 +305,19 @@ type Played = {
   readonly price: number
 }
 
-function book({ state, counts }: Market, { body, drawn, cheating, findings, price }: Played): void {
+function book({ state, counts, auditors }: Market, { body, drawn, cheating, findings, price }: Played): void {
   const isPaid = body?.outcome === 'paid'
   if (isPaid) counts.paid += 1
   else counts.refunded += 1
   if (isPaid && cheating[body.chosen] === true) counts.wrongPaid += 1
+  const legs = body?.legs.filter(({ kind }) => kind !== 'fee') ?? []
+  for (const { kind, node, amount } of legs) {
+    const auditor = kind === 'audit' ? auditors.find(({ peer }) => peer === node) : undefined
+    if (auditor !== undefined) auditor.paid += Number(amount) / price
+  }
   for (const [replica, worker] of drawn.entries()) {
-    const legs = body?.legs.filter(({ node, kind }) => node === worker.peer && kind !== 'fee') ?? []
-    const paid = legs.reduce((sum, { amount }) => sum + Number(amount), 0) / price
+    const mine = legs.filter(({ node }) => node === worker.peer)
+    const paid = mine.reduce((sum, { amount }) => sum + Number(amount), 0) / price
     const cost = COST_SHARE * (cheating[replica] === true ? worker.kind.cost : 1)
     const finding = findings[replica]
     worker.answers += 1
@@ -370,13 +377,15 @@ function auditorReportOf({ request, workers, auditors }: Market, kind: AuditorKi
   const work = workers.filter(({ peer }) => mine.some((auditor) => auditor.peer === peer))
   const earned = work.reduce((sum, { values }) => sum + values.reduce((total, value) => total + value, 0), 0)
   const audits = mine.reduce((sum, auditor) => sum + auditor.audits, 0)
+  const paid = mine.reduce((sum, auditor) => sum + auditor.paid, 0)
   const cost = kind === 'honest' || kind === 'malicious' ? AUDIT_COST : 0
   const barred = mine.flatMap(({ barredAfter }) => barredAfter ?? [])
   return {
     ...{ kind, members: mine.length, audits: audits / mine.length },
     answers: work.reduce((sum, { answers }) => sum + answers, 0) / mine.length,
     outvotedShare: mine.reduce((sum, { outvoted }) => sum + outvoted, 0) / Math.max(1, audits),
+    pay: paid / Math.max(1, audits),
     barredAfter: barred.length === 0 ? null : barred.reduce((sum, at) => sum + at, 0) / barred.length,
-    value: (earned - cost * audits) / mine.length / request.jobs,
+    value: (earned + paid - cost * audits) / mine.length / request.jobs,
   }
 }

@@ -27,7 +27,7 @@ function acceptedCases(): VectorCase[] {
       'five replicas of a large model',
       { replicas: 5, modelMegaParams: 70_000, maxTokens: 4_096, maxBudget: 500_000_000n },
     ],
-    ['a budget of exactly the price', { maxBudget: 70_616n }],
+    ['a budget of exactly the price', { maxBudget: 95_834n }],
     ['the longest life', { expiresMs: START_MS + 3_600_000n }],
     ['one millisecond to live', { expiresMs: START_MS + 1n }],
     [
@@ -61,7 +61,7 @@ function refusedCases(): VectorCase[] {
     ['another region', 'region_mismatch', { region: 'elsewhere' }],
     ['an intent that has expired this millisecond', 'intent_expired', { expiresMs: START_MS }],
     ['an intent that lives too long', 'intent_lifetime', { expiresMs: START_MS + 3_600_001n }],
-    ['a price of one more than the budget', 'budget_exceeded', { maxBudget: 70_615n }],
+    ['a price of one more than the budget', 'budget_exceeded', { maxBudget: 95_833n }],
   ]
   const fresh = new LogSwarm()
   const used = new LogSwarm()

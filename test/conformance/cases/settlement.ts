@@ -4,9 +4,12 @@ import type { SettlementEntry } from '../../../core/log/bodies-certified.ts'
 import type { LoggedJob } from '../../../core/log/state.ts'
 import type { Finding } from '../../../core/verification/finding.ts'
 import { applied, LogSwarm } from '../../support/log-swarm.ts'
-import { digestNamed } from '../../support/people.ts'
+import { digestNamed, keyNamed } from '../../support/people.ts'
 import { acceptedEntry, refusedEntry } from '../log-case.ts'
 import type { VectorCase, VectorFile } from '../vector.ts'
+
+const AUDITORS = [keyNamed('a0').peer, keyNamed('a1').peer, keyNamed('a2').peer] as const
+const AUDITED: Partial<Finding> = { methods: 7, auditors: AUDITORS.slice(0, 2), auditsHash: digestNamed('audits') }
 
 export function settlementVectors(): VectorFile {
   return {
@@ -29,6 +32,7 @@ function paidCases(): VectorCase[] {
       'three that differ',
       [0, 1, 2].map((place) => ({ verdict: 'inconclusive', tokensRoot: digestNamed(`output ${place}`) })),
     ],
+    ['two auditors of one output, one of another', [AUDITED, { ...AUDITED, auditors: [AUDITORS[2]], tokenCount: 40 }]],
     ['a token count above what was asked', [{ tokenCount: 100_000 }]],
   ]
   return mixes.map(([name, findings]) => {
@@ -41,11 +45,14 @@ function paidCases(): VectorCase[] {
 function refundedCases(): VectorCase[] {
   const [rejected, unassigned, expired] = [new LogSwarm(), new LogSwarm(), new LogSwarm()]
   const job = rejected.judged({}, [{ verdict: 'fail' }, { verdict: 'fail' }, { verdict: 'fail' }])
+  const failed = new LogSwarm()
+  const found = failed.judged({}, [{ ...AUDITED, verdict: 'fail', reason: 'audit_failed' }])
   const held = unassigned.hold()
   const late = expired.hold()
   expired.nowMs = late.deadlineMs
   return [
     acceptedEntry('no sound output', rejected, settle(rejected, rejected.settlement(job, null))),
+    acceptedEntry('an output that auditors failed', failed, settle(failed, failed.settlement(found, null))),
     acceptedEntry('no workers', unassigned, settle(unassigned, unassigned.settlement(held, null, 'no_workers'))),
     acceptedEntry('the deadline has come', expired, settle(expired, expired.expiry(late))),
   ]

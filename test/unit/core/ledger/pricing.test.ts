@@ -12,12 +12,18 @@ test('a replica of the bundled model costs its job price and its tokens', () => 
   assert.is(replicaPrice(DEFAULT_PRICES, size), 18_682n)
 })
 
-test('a quote is base, bonus and fee of every replica', () => {
-  const job = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3, speedTarget: 0 }
-  const plain = { base: 56_046n, bonus: 11_208n, speed: 0n, fee: 3_362n, hold: 70_616n }
+const PLAIN = { task: 'chat', sampling: { kind: 'plain' } }
+const GUMBEL = { task: 'chat', sampling: { kind: 'gumbel-v1' } }
+
+test('a quote is base, bonus and fee of every replica, and three reports about each where it can be replayed', () => {
+  const job = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3, speedTarget: 0, ...PLAIN }
+  const plain = { base: 56_046n, bonus: 11_208n, speed: 0n, audits: 0n, fee: 3_362n, hold: 70_616n }
   assert.equal(quote(DEFAULT_PRICES, job), plain)
-  const fast = { base: 56_046n, bonus: 11_208n, speed: 11_208n, fee: 3_923n, hold: 82_385n }
+  assert.equal(quote(DEFAULT_PRICES, { ...job, ...GUMBEL, task: 'embedding' }), plain)
+  const fast = { ...plain, speed: 11_208n, fee: 3_923n, hold: 82_385n }
   assert.equal(quote(DEFAULT_PRICES, { ...job, speedTarget: 20 }), fast)
+  // Nine times floor(18,682 * 0.15), no fee on it.
+  assert.equal(quote(DEFAULT_PRICES, { ...job, ...GUMBEL }), { ...plain, audits: 25_218n, hold: 95_834n })
 })
 
 test('a dearer provider raises the quote in proportion', () => {
@@ -32,6 +38,8 @@ test('a longer output, a longer prompt, a larger model or more replicas never co
     maxTokens: count,
     replicas: fc.integer({ min: 1, max: 5 }),
     speedTarget: fc.constantFrom(0, 20),
+    task: fc.constant('chat'),
+    sampling: fc.constantFrom(PLAIN.sampling, GUMBEL.sampling),
   })
   const bounded = fc.property(job, job, (one, other) => {
     const larger = {
@@ -40,6 +48,7 @@ test('a longer output, a longer prompt, a larger model or more replicas never co
       maxTokens: Math.max(one.maxTokens, other.maxTokens),
       replicas: Math.max(one.replicas, other.replicas),
       speedTarget: Math.max(one.speedTarget, other.speedTarget),
+      ...GUMBEL,
     }
     return quote(DEFAULT_PRICES, larger).hold >= quote(DEFAULT_PRICES, one).hold
   })
@@ -52,6 +61,7 @@ test('prices outside their bounds are told apart', () => {
     { jobMicro: -1n },
     { tokenMicro: LIMITS.amountMicroMax + 1n },
     { feePermille: 10_001 },
+    { auditPermille: 10_001 },
     { vestMs: -1n },
   ]
   for (const parts of wrong) assert.not(pricesInBounds({ ...DEFAULT_PRICES, ...parts }))

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { platformAccount, userAccount } from '../../../../core/ids.ts'
-import { DEFAULT_PRICES, quote } from '../../../../core/ledger/pricing.ts'
+import { DEFAULT_PRICES, permilleOf, quote, replicaPrice } from '../../../../core/ledger/pricing.ts'
 import {
   CHOSEN_NONE,
   expirySettlement,
@@ -15,13 +15,18 @@ import {
   settlementTransfers,
   ZERO_DIGEST,
 } from '../../../../core/ledger/settlement.ts'
+import { LIMITS } from '../../../../core/limits.ts'
 import { type Finding, VERDICTS, type Verdict } from '../../../../core/verification/finding.ts'
 import { digestNamed, jobNamed, keyNamed, swarmNamed, validatorKeys } from '../../../support/people.ts'
 import { testSeed } from '../../../support/seeded-random.ts'
 
 const WORKERS = ['w0', 'w1', 'w2'].map((name) => keyNamed(name).peer)
 const VALIDATORS = validatorKeys(4).map((key) => key.peer)
-const INTENT = { modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3, speedTarget: 0 }
+const INTENT = {
+  ...{ modelMegaParams: 3, promptTokens: 16, maxTokens: 256, replicas: 3, speedTarget: 0 },
+  ...{ task: 'chat', sampling: { kind: 'gumbel-v1' } },
+}
+const AUDITORS = ['a0', 'a1', 'a2'].map((name) => keyNamed(name).peer)
 
 function finding(replica: number, parts: Partial<Finding> = {}): Finding {
   return {
@@ -63,7 +68,7 @@ function bodyOf(settled: Settled): SettlementBody {
 
 const legsOf = (body: SettlementBody): readonly string[] => body.legs.map(({ kind, node }) => `${kind} ${nameOf(node)}`)
 const nameOf = (peer: string): string =>
-  ['w0', 'w1', 'w2', 'v0', 'v1', 'v2', 'v3'].find((name) => keyNamed(name).peer === peer) ?? '?'
+  ['w0', 'w1', 'w2', 'v0', 'v1', 'v2', 'v3', 'a0', 'a1', 'a2'].find((name) => keyNamed(name).peer === peer) ?? '?'
 const FEES = ['fee v0', 'fee v1', 'fee v2', 'fee v3']
 
 test('three replicas that agree earn base and bonus, the validators share the fee', () => {
@@ -99,6 +104,41 @@ test('who was as fast as the job wished earns a speed bonus, and what nobody ear
   const [base, , speed] = body.legs
   assert.is(speed?.amount, ((base?.amount ?? 0n) * BigInt(DEFAULT_PRICES.speedPermille)) / 1_000n)
   assert.is(body.cost + body.refund, quote(DEFAULT_PRICES, intent).hold)
+})
+
+test('whose reports made a verdict is paid for the output that they read, without a fee on it', () => {
+  const short = { auditors: AUDITORS.slice(0, 1), tokenCount: 40, tokensRoot: digestNamed('other output') }
+  const body = bodyOf(settle(input([{ auditors: AUDITORS.slice(1) }, short, {}])))
+  const work = ['base w0', 'bonus w0', 'base w1', 'base w2', 'bonus w2']
+  assert.equal(legsOf(body), [...work, 'audit a1', 'audit a2', 'audit a0', ...FEES])
+  const size = { megaParams: 3, promptTokens: 16, factorPermille: 1_000 }
+  const pay = [100, 100, 40].map((outputTokens) =>
+    permilleOf(replicaPrice(DEFAULT_PRICES, { ...size, outputTokens }), DEFAULT_PRICES.auditPermille),
+  )
+  assert.equal(
+    body.legs.flatMap(({ kind, amount }) => (kind === 'audit' ? [amount] : [])),
+    pay,
+  )
+  const unaudited = bodyOf(settle(input([{}, { ...short, auditors: [] }, {}])))
+  assert.is(
+    body.cost - unaudited.cost,
+    pay.reduce((sum, amount) => sum + amount, 0n),
+  )
+  assert.is(body.cost + body.refund, quote(DEFAULT_PRICES, INTENT).hold)
+})
+
+test('auditors that found an output wrong are paid out of what its user gets back, those of another attempt are not', () => {
+  const wrong = { verdict: 'fail', auditors: AUDITORS.slice(0, 2) } as const
+  const body = bodyOf(settle(input([wrong, { ...wrong, attempt: 1 }], { chosen: null })))
+  assert.equal([body.outcome, body.reason, body.chosen], ['refunded', 'output_rejected', CHOSEN_NONE])
+  assert.equal(legsOf(body), ['audit a0', 'audit a1'])
+  assert.is(body.cost + body.refund, quote(DEFAULT_PRICES, INTENT).hold)
+})
+
+test('no report is paid for where nobody can replay the job', () => {
+  const audited = { auditors: AUDITORS }
+  const plain = { ...INTENT, sampling: { kind: 'plain' } }
+  assert.equal(legsOf(bodyOf(settle(input([audited, {}, {}], { intent: plain })))).includes('audit a0'), false)
 })
 
 test('speed is paid for the answer that counts alone: not for another one, nor for one that failed or may have', () => {
@@ -143,7 +183,8 @@ test('every paid replica is paid for the tokens of the chosen output', () => {
 })
 
 test('a token count above what the user asked for charges no more', () => {
-  const body = bodyOf(settle(input([{ tokenCount: 4_000_000 }, {}, {}])))
+  const long = { tokenCount: 4_000_000, auditors: AUDITORS }
+  const body = bodyOf(settle(input([long, long, long])))
   assert.is(body.refund, 0n)
 })
 
@@ -182,6 +223,7 @@ test('legs and refund are the hold for every mix of verdicts, prices and lengths
       verdict: fc.constantFrom(...VERDICTS),
       tokenCount: fc.nat(1_000),
       tokensPerSecondMilli: fc.nat(2_000),
+      auditors: fc.subarray(AUDITORS),
     }),
     {
       minLength: 3,
@@ -196,6 +238,7 @@ test('legs and refund are the hold for every mix of verdicts, prices and lengths
     feePermille: fc.nat(10_000),
     vestMs: fc.constant(0n),
     speedPermille: fc.nat(10_000),
+    auditPermille: fc.nat(10_000),
   })
   const conserved = fc.property(
     verdicts,
@@ -218,14 +261,17 @@ test('legs and refund are the hold for every mix of verdicts, prices and lengths
 
 test('five replicas and thirteen validators fit the settlement body', () => {
   const workers = ['a', 'b', 'c', 'd', 'e'].map((name) => keyNamed(name).peer)
-  const findings = workers.map((worker, replica) => finding(replica, { worker, tokensPerSecondMilli: 1_000 }))
+  const findings = workers.map((worker, replica) =>
+    finding(replica, { worker, tokensPerSecondMilli: 1_000, auditors: AUDITORS }),
+  )
   const validators = validatorKeys(13).map((key) => key.peer)
   const body = bodyOf(
     settle(input([], { workers, findings, validators, intent: { ...INTENT, replicas: 5, speedTarget: 1 } })),
   )
-  assert.is(body.legs.length, 28)
-  assert.ok(settlementCodec.encode(body).length < 2_048)
+  assert.is(body.legs.length, 43)
+  assert.ok(settlementCodec.encode(body).length < 3_072)
   const transfers = settlementTransfers(body, jobNamed('job'), keyNamed('alice').peer, platformAccount('home'))
+  assert.ok(transfers.length <= LIMITS.linkedTransferCountMax)
   assert.ok(transfers.every(({ op, debit }) => op === 'void' || debit === userAccount(keyNamed('alice').peer)))
 })
 

@@ -148,7 +148,7 @@ const ATTEMPTS: Record<EntryRefusal, Attempt> = {
   },
   intent_expired: (swarm) => swarm.apply('hold', swarm.holdBody({ expiresMs: START_MS })),
   intent_lifetime: (swarm) => swarm.apply('hold', swarm.holdBody({ expiresMs: START_MS + 3_600_001n })),
-  budget_exceeded: (swarm) => swarm.apply('hold', swarm.holdBody({ maxBudget: 70_615n })),
+  budget_exceeded: (swarm) => swarm.apply('hold', swarm.holdBody({ maxBudget: 95_833n })),
   idempotency_conflict: (swarm) => {
     const { hash } = applied(swarm.apply('mint', swarm.mint(alice, 1n, 'key')))
     const other = swarm.apply('mint', swarm.mint(alice, 2n, 'key'))

@@ -16,7 +16,7 @@ import { DISPUTE_CLAIMS, DISPUTE_OUTCOMES } from '../../../../core/verification/
 import type { Finding } from '../../../../core/verification/finding.ts'
 import { ALICE, applied, LogSwarm, MINT_KEY, NO_SIGNATURES } from '../../../support/log-swarm.ts'
 import { missing } from '../../../support/missing.ts'
-import { keyNamed } from '../../../support/people.ts'
+import { digestNamed, keyNamed } from '../../../support/people.ts'
 import { testSeed } from '../../../support/seeded-random.ts'
 
 const PLATFORM = platformAccount('home')
@@ -126,6 +126,49 @@ test('a worker that has itself slashed gets no share', () => {
     ['slash', NODE, PLATFORM, 10n * BASE],
     ['bond returned', PLATFORM, NODE, bondOf(job)],
   ])
+})
+
+/** Auditors that had their pay for a verdict about replica 0. */
+const AUDITORS = ['a0', 'a1'].map((name) => keyNamed(name).peer)
+const PAY = permilleOf(BASE, DEFAULT_PRICES.auditPermille)
+const AUDITED = { auditors: AUDITORS, auditsHash: digestNamed('audits'), methods: 7 } as const
+
+for (const [what, finding, claim, opener] of [
+  ['passed a cheat', {}, 'reject', ALICE],
+  ['failed an honest worker', FAILED, 'accept', WORKER],
+] as const) {
+  test(`auditors that ${what} give back what they were paid, as far as they have it, and are marked`, () => {
+    const { swarm, job } = settled({ finding: { ...finding, ...AUDITED }, savings: CREDIT })
+    const [one, two] = AUDITORS.map(nodeAccount)
+    assert.equal(
+      [one, two].map((account) => swarm.balance(account ?? NODE)),
+      [PAY, PAY],
+    )
+    const spent = { kind: 'transfer', from: two ?? NODE, to: nodeAccount(OTHER.peer), amount: PAY - 1n } as const
+    applied(swarm.apply('transfer', swarm.direct(spent, keyNamed('a1'))))
+    const end = ruled({ swarm, job }, opener, claim, 'upheld', REFEREES)
+    assert.equal(
+      legsOf(end).filter(([reason]) => reason === 'audit not earned'),
+      [
+        ['audit not earned', one, USER, PAY],
+        ['audit not earned', two, USER, 1n],
+      ],
+    )
+  })
+}
+
+test('auditors keep their pay where referees bear them out or decide nothing, and where nothing was paid', () => {
+  const unearned = (end: Applied) => legsOf(end).some(([reason]) => reason === 'audit not earned')
+  const failed = settled({ finding: { ...FAILED, ...AUDITED } })
+  assert.not(unearned(ruled(failed, ALICE, 'reject', 'upheld', REFEREES)))
+  assert.not(unearned(ruled(settled({ finding: AUDITED }), ALICE, 'reject', 'rejected', REFEREES)))
+  assert.not(unearned(ruled(settled({ finding: AUDITED }), ALICE, 'reject', 'inconclusive', [])))
+  const swarm = new LogSwarm()
+  const expired = swarm.judged({}, [AUDITED])
+  swarm.nowMs = expired.deadlineMs
+  applied(swarm.apply('settlement', swarm.expiry(expired)))
+  applied(swarm.apply('mint', swarm.mint(nodeAccount(AUDITORS[0] ?? OTHER.peer), CREDIT, 'savings')))
+  assert.not(unearned(ruled({ swarm, job: swarm.job(expired.id) }, ALICE, 'reject', 'upheld', REFEREES)))
 })
 
 test('a frivolous rejection loses its bond: half to the worker, half to the platform', () => {

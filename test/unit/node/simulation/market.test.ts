@@ -37,8 +37,10 @@ test('auditors that guess, lie by agreement or accuse are barred and earn less t
   const { auditors } = runMarket(REQUEST)
   const of = (wanted: string) => auditors.find(({ kind }) => kind === wanted) ?? missing(wanted)
   assert.is(of('honest').barredAfter, null)
+  assert.ok(Math.abs(of('honest').pay - 0.15) < 0.001, `${of('honest').pay}`)
   for (const kind of ['lazy', 'colludes', 'malicious']) {
-    const { barredAfter, value } = of(kind)
+    const { barredAfter, value, pay } = of(kind)
+    assert.ok(pay < 0.8 * of('honest').pay, `${kind} is paid ${pay}`)
     assert.ok(barredAfter !== null && barredAfter < 60, `${kind} after ${barredAfter}`)
     assert.ok(value < of('honest').value / 2, `${kind} ${value}`)
   }
