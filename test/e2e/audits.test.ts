@@ -122,7 +122,7 @@ async function receiptOf({ genesis }: SpawnedSwarm, node: SwarmNode, id: string)
 }
 
 test(
-  'an edge that is killed while auditors look at an output asks them again when it is back, and the job is paid once, speed too',
+  'an edge that is killed while auditors look at an output asks them again when it is back, and the job is paid once, speed and auditors too',
   within(LIMIT_MS, () =>
     withSwarm({ nodes: NODES, validators: 4, policy: POLICY }, async (swarm) => {
       await swarm.join(4)
@@ -149,6 +149,12 @@ test(
       assert.ok(listAt(job, 'reports').length > 0)
       const { settlement, findings } = await receiptOf(swarm, edge, id)
       assert.is(settlement.legs.filter(({ kind }) => kind === 'speed').length, 3, JSON.stringify(findings))
+      const auditors = settlement.legs.flatMap(({ kind, node }) => (kind === 'audit' ? [node] : []))
+      assert.ok(auditors.length > 0)
+      assert.equal(
+        auditors,
+        findings.flatMap((finding) => finding.auditors),
+      )
       await eventually('the books are the same', () => sameBooks(swarm.nodes))
     }),
   ),
