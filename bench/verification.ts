@@ -1,7 +1,7 @@
 /**
  * `npm run bench:verification [-- PART...] [--save] [--runs N] [--threads 1,2]`: calibrates the bundled model and a family of small
  * ones, tries the tables on honest outputs and on cheats, and measures what being checkable costs. PART is a model's name,
- * `divergence`, `probes` or `cost`.
+ * `divergence`, `probes`, `cheats` or `cost`.
  *
  * With --save the signed tables, the pictures and bench/results/verification.json are written anew.
  */
@@ -12,12 +12,14 @@ import { calibrate } from '../node/calibration/calibrate.ts'
 import { readPolicyFile, writePolicyFile } from '../node/calibration/policy-file.ts'
 import { rocPlot } from '../node/calibration/roc.ts'
 import { summaryOf } from '../node/calibration/summary.ts'
-import { cheatRows, honestRows, thresholdRows } from '../node/calibration/text.ts'
+import { cheatRows, honestRows, percent, thresholdRows } from '../node/calibration/text.ts'
 import { variantsOf } from '../node/calibration/variants.ts'
 import { columns } from '../node/commands/print.ts'
 import { pathsOf } from '../node/paths.ts'
 import { systemClock, systemRandom } from '../node/runtime/system.ts'
+import { Prng } from '../node/simulation/prng.ts'
 import { createKeyStore } from '../node/stores/keystore.ts'
+import { type CheatRuns, cheatRuns } from './verification/cheats.ts'
 import { costPart } from './verification/cost.ts'
 import { divergences } from './verification/divergence.ts'
 import { type Family, families } from './verification/models.ts'
@@ -26,8 +28,10 @@ import { savePart } from './verification/results.ts'
 
 /** Of those that a package has, one for each way to compute that gives logits of its own here; see docs/CALIBRATION.md. */
 const KERNELS = ['x64', 'sandybridge', 'haswell', 'skylakex']
-const OTHERS = ['divergence', 'probes', 'cost']
+const OTHERS = ['divergence', 'probes', 'cheats', 'cost']
 const PROBE_OUTPUTS = { outputs: 360, cheatOutputs: 120 }
+/** Honest outputs that one token is changed in. */
+const EDITED_OUTPUTS = 1_400
 const DRAWS = 100_000
 const MEMORY_BYTES_MAX = 2 ** 32
 const PROGRESS_MS = 15_000
@@ -51,6 +55,7 @@ async function main(): Promise<void> {
     else if (name === 'cost') await measureCost()
     else if (name === 'divergence') await measureDivergence(all)
     else if (name === 'probes') await measureProbes(all)
+    else if (name === 'cheats') await measureCheats(all)
     else throw new Error(`unknown part ${name}: one of ${[...all.map((one) => one.name), ...OTHERS].join(', ')}`)
   }
 }
@@ -106,6 +111,32 @@ async function measureProbes(all: readonly Family[]): Promise<void> {
   }
   console.log(`\n## probes\n\n${JSON.stringify(part, null, 1)}`)
   if (values.save) savePart('probes', part)
+}
+
+/** More of the cheats that a calibration has a few hundred of, against the saved tables. */
+async function measureCheats(all: readonly Family[]): Promise<void> {
+  const open = opener({ memoryMax: MEMORY_BYTES_MAX })
+  const variants = await variantsOf({ kernels: KERNELS, threads: [1], isQuick: false })
+  const part: Record<string, object> = {}
+  for (const { name, model, cheats, seed, policy, maxTokens, manyOutputs: outputs } of all) {
+    const { table } = await readPolicyFile(policy)
+    const options = { maxTokens, outputs, edits: EDITED_OUTPUTS, variants, table }
+    const ports = { open, prng: new Prng(seed + 1), onProgress: progress() }
+    const rows = await cheatRuns(model, cheats, options, ports)
+    console.log(`\n## cheats on ${name}, seed ${seed + 1}\n`)
+    console.log(columns(manyCheatRows(rows)))
+    part[name] = { seed: seed + 1, rows }
+  }
+  if (values.save) savePart('cheats', part)
+}
+
+function manyCheatRows(rows: readonly CheatRuns[]): readonly (readonly string[])[] {
+  const head = ['CHEAT', 'OUTPUTS', 'CAUGHT', 'FAILED', 'IN 64 TOKENS', 'IN 128 TOKENS', 'IN 256 TOKENS']
+  const row = ({ set, outputs, whole, windows }: CheatRuns): readonly string[] => [
+    ...[set, String(outputs), percent(whole.caught), percent(whole.failed)],
+    ...windows.map(({ caught }) => percent(caught)),
+  ]
+  return [head, ...rows.map(row)]
 }
 
 function progress(): (stage: string, done: number, total: number) => void {
