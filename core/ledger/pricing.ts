@@ -20,7 +20,7 @@ export type PriceTable = {
   /** Bonus of a replica that witnesses saw reach the job's speed, per mille of its base. */
   readonly speedPermille: number
   /** Pay of a report that counts, per mille of the base of the replica that it is about. */
-  readonly auditPermille: number
+  readonly reportPermille: number
 }
 
 export const DEFAULT_PRICES: PriceTable = {
@@ -31,7 +31,7 @@ export const DEFAULT_PRICES: PriceTable = {
   feePermille: 50,
   vestMs: 0n,
   speedPermille: 200,
-  auditPermille: 150,
+  reportPermille: 150,
 }
 
 export const PRICE_BOUNDS = { permilleMax: 10_000, factorPermilleMax: 10_000, vestMsMax: 31_536_000_000n } as const
@@ -116,7 +116,7 @@ export function speedBonus(prices: PriceTable, { speedTarget }: Pick<Priced, 'sp
 
 /** Of one report. @param base  of the replica that it is about, whatever became of that */
 export function auditPay(prices: PriceTable, job: Pick<Priced, 'task' | 'sampling'>, base: bigint): bigint {
-  return isAuditable(job) ? permilleOf(base, prices.auditPermille) : 0n
+  return isAuditable(job) ? permilleOf(base, prices.reportPermille) : 0n
 }
 
 /** Whether every field is inside the bounds that keep all sums exact and every hold within one amount. */
@@ -127,7 +127,7 @@ export function pricesInBounds(prices: PriceTable): boolean {
     prices.bonusPermille <= PRICE_BOUNDS.permilleMax &&
     prices.feePermille <= PRICE_BOUNDS.permilleMax &&
     prices.speedPermille <= PRICE_BOUNDS.permilleMax &&
-    prices.auditPermille <= PRICE_BOUNDS.permilleMax &&
+    prices.reportPermille <= PRICE_BOUNDS.permilleMax &&
     prices.vestMs >= 0n &&
     prices.vestMs <= PRICE_BOUNDS.vestMsMax
   )

@@ -52,7 +52,7 @@ export const genesisCodec = defineBody(
       feePermille: u16(),
       vestMs: i64(),
       speedPermille: u16(),
-      auditPermille: u16(),
+      reportPermille: u16(),
     }),
     policy: record({
       attemptsMax: u8(),

@@ -93,7 +93,7 @@ export function applyRuling(
   if (outcome !== 'upheld') return booked
   if (dispute.claim === 'reject') condemn(state, finding.worker)
   else acquit(state, finding.worker, finding.verdict === 'fail')
-  if (isOverturned(dispute, finding)) for (const auditor of auditorsOf(job, finding)) markAuditor(state, auditor)
+  for (const auditor of overturnedBy(job, dispute)) markAuditor(state, auditor)
   return booked
 }
 
@@ -105,6 +105,17 @@ export function applyRuling(
  */
 function isOverturned({ claim }: LoggedDispute, { verdict }: Finding): boolean {
   return verdict === (claim === 'reject' ? 'pass' : 'fail')
+}
+
+/** Whose reports an upheld dispute overturns: those about a class of equal outputs once, however many of the class are disputed. */
+function overturnedBy(job: LoggedJob, dispute: LoggedDispute): readonly PeerId[] {
+  const finding = findingOf(job, dispute)
+  if (!isOverturned(dispute, finding)) return []
+  const isEarlier = job.disputes.some((one) => {
+    const other = findingOf(job, one)
+    return one.outcome === 'upheld' && other.auditsHash === finding.auditsHash && isOverturned(one, other)
+  })
+  return isEarlier ? [] : auditorsOf(job, finding)
 }
 
 /** Whose reports made the verdict that referees have overturned; of a class of equal outputs its first replica's finding names them. */
@@ -202,13 +213,12 @@ function restoredLegs(state: LogState, job: LoggedJob, dispute: LoggedDispute, w
 
 /** The user paid for a verdict that referees have overturned: as far as they have it, those who gave it give that back. */
 function unearnedLegs(state: LogState, job: LoggedJob, dispute: LoggedDispute): readonly Leg[] {
-  const finding = findingOf(job, dispute)
   // An expiry pays nobody.
-  if (!isOverturned(dispute, finding) || job.settlement?.authority !== 'certificate') return []
+  if (job.settlement?.authority !== 'certificate') return []
   const { prices } = state.genesis
   const intent = intentOf(job)
-  const pay = auditPay(prices, intent, basePrice(prices, intent, finding))
-  return auditorsOf(job, finding).map((auditor) => {
+  const pay = auditPay(prices, intent, basePrice(prices, intent, findingOf(job, dispute)))
+  return overturnedBy(job, dispute).map((auditor) => {
     const from = nodeAccount(auditor)
     return { from, to: userAccount(job.user), amount: least(pay, availableOf(state, from)), why: 'audit not earned' }
   })

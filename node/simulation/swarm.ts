@@ -73,7 +73,7 @@ export function createSwarm(request: SimulationRequest, seed: number, prng: Prng
   const genesis = makeGenesis({
     ...{ name: 'simulation', region: REGION, createdMs: BigInt(START_MS), log: 'sqlite', local: false },
     ...{ validators: validators.map(({ peer }) => peer), mintKeys: [], members: core },
-    ...{ prices: { ...DEFAULT_PRICES, auditPermille: 0 }, policy: POLICY, beacon: seeded('beacon 0', seed) },
+    ...{ prices: { ...DEFAULT_PRICES, reportPermille: 0 }, policy: POLICY, beacon: seeded('beacon 0', seed) },
     starters: users.map(({ peer }) => ({ user: peer, amount: request.userBudget })),
   })
   const facts = factsOf(request)

@@ -118,7 +118,7 @@ function localGenesis(keys: LocalKeys, { clock, random }: { clock: Clock; random
     ...{ validators, mintKeys: [keys.mint.peer] },
     members: members.toSorted((a, b) => (a.peer < b.peer ? -1 : 1)),
     // Nobody in a swarm of one machine is independent enough to audit the others.
-    prices: { ...DEFAULT_PRICES, auditPermille: 0 },
+    prices: { ...DEFAULT_PRICES, reportPermille: 0 },
     policy: { ...DEFAULT_POLICY, auditPermille: 0 },
     starters: [{ user: keys.user.peer, amount: STARTER_MICRO }],
     beacon: digestOf(random.bytes(32)),

@@ -61,7 +61,7 @@ test('prices outside their bounds are told apart', () => {
     { jobMicro: -1n },
     { tokenMicro: LIMITS.amountMicroMax + 1n },
     { feePermille: 10_001 },
-    { auditPermille: 10_001 },
+    { reportPermille: 10_001 },
     { vestMs: -1n },
   ]
   for (const parts of wrong) assert.not(pricesInBounds({ ...DEFAULT_PRICES, ...parts }))

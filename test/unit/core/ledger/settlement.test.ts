@@ -113,7 +113,7 @@ test('whose reports made a verdict is paid for the output that they read, withou
   assert.equal(legsOf(body), [...work, 'audit a1', 'audit a2', 'audit a0', ...FEES])
   const size = { megaParams: 3, promptTokens: 16, factorPermille: 1_000 }
   const pay = [100, 100, 40].map((outputTokens) =>
-    permilleOf(replicaPrice(DEFAULT_PRICES, { ...size, outputTokens }), DEFAULT_PRICES.auditPermille),
+    permilleOf(replicaPrice(DEFAULT_PRICES, { ...size, outputTokens }), DEFAULT_PRICES.reportPermille),
   )
   assert.equal(
     body.legs.flatMap(({ kind, amount }) => (kind === 'audit' ? [amount] : [])),
@@ -238,7 +238,7 @@ test('legs and refund are the hold for every mix of verdicts, prices and lengths
     feePermille: fc.nat(10_000),
     vestMs: fc.constant(0n),
     speedPermille: fc.nat(10_000),
-    auditPermille: fc.nat(10_000),
+    reportPermille: fc.nat(10_000),
   })
   const conserved = fc.property(
     verdicts,
