@@ -15,6 +15,7 @@ const SLOW = { engine: { faultOf: () => ({ stepMs: 5 }) } }
 const READ_CHARACTERS = 8
 /** Each lost message costs a request's deadline, and a job has twenty rounds. */
 const LOSSY_JOB_MS = 40_000
+const LOSSY_RUNS = 4
 
 /** What the job says when nobody dies; its seed depends on what it asks for. */
 async function whole(intent: Parameters<JobSwarm['submit']>[0] = {}, options: JobSwarmOptions = {}) {
@@ -33,8 +34,23 @@ type Trial = {
 }
 
 /** Kills who is heard as soon as some of its tokens were, as often as is asked. */
-async function killing({ options = SLOW, intent = {}, kills }: Trial) {
+async function killing(trial: Trial) {
+  const end = await lossy(trial)
+  assert.is(end.killed.length, trial.kills, 'the workers were killed while they were heard')
+  return end
+}
+
+/** The same where messages are lost: a job may be over before anybody was killed. */
+async function lossy({ options = SLOW, intent = {}, kills }: Trial) {
   const swarm = await JobSwarm.start(options)
+  try {
+    return await heardUntilKilled(swarm, intent, kills)
+  } finally {
+    swarm.stop()
+  }
+}
+
+async function heardUntilKilled(swarm: JobSwarm, intent: Trial['intent'], kills: number) {
   const killed: PeerId[] = []
   const { id, feed } = await swarm.submit(intent)
   const heard = await heardBy(feed.listen(AbortSignal.timeout(LOSSY_JOB_MS)), (text) => {
@@ -46,9 +62,7 @@ async function killing({ options = SLOW, intent = {}, kills }: Trial) {
     killed.push(worker)
     void swarm.kill(worker)
   })
-  assert.is(killed.length, kills, 'the workers were killed while they were heard')
   assert.equal(swarm.bugs, [])
-  swarm.stop()
   return { swarm, id, heard, killed, facts: factsOf(swarm, id) }
 }
 
@@ -120,10 +134,20 @@ test(
       dropPermille: 50,
     }
     const policy = { jobMs: LOSSY_JOB_MS, answerMs: 1_000, revealMs: 10_000 }
-    const { heard, facts } = await killing({ kills: 1, options: { ...SLOW, network, policy } })
-    assert.is(heard.text, (await whole({}, { policy })).text)
-    assert.is(heard.outcome.reason, 'paid')
-    assert.ok((facts.delivery?.segments.length ?? 0) >= 2)
+    const { text } = await whole({}, { policy })
+    // A lost order costs an attempt, of which there are three: in one run of twenty two are lost beside the one that is killed.
+    for (let run = 0; run < LOSSY_RUNS; run += 1) {
+      const { swarm, heard, facts, killed } = await lossy({ kills: 1, options: { ...SLOW, network, policy } })
+      if (heard.outcome.reason === 'paid') {
+        assert.equal([heard.text, killed.length], [text, 1])
+        assert.ok((facts.delivery?.segments.length ?? 0) >= 2)
+        return
+      }
+      assert.is(heard.outcome.reason, 'all_replicas_lost')
+      assert.ok(text.startsWith(heard.text), heard.text)
+      assert.is(swarm.log.balance(userAccount(ALICE.peer)), STARTER)
+    }
+    assert.unreachable('one of so many runs is paid')
   }),
 )
 
