@@ -143,7 +143,7 @@ test(
         assert.ok((facts.delivery?.segments.length ?? 0) >= 2)
         return
       }
-      assert.is(heard.outcome.reason, 'all_replicas_lost')
+      assert.is(heard.outcome.outcome, 'refunded')
       assert.ok(text.startsWith(heard.text), heard.text)
       assert.is(swarm.log.balance(userAccount(ALICE.peer)), STARTER)
     }
