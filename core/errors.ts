@@ -107,7 +107,7 @@ export const ERRORS = {
     retry: 'later',
     http: 503,
     exit: 75,
-    summary: 'The job failed before it produced anything and its hold was refunded.',
+    summary: 'The job failed or its output was rejected, and its hold was refunded but for what auditors earned.',
   },
   CF_JOB_EVIDENCE_UNAVAILABLE: {
     retry: 'never',

@@ -13,7 +13,7 @@ export type PriceTable = {
   readonly tokenMicroPerGigaParam: bigint
   /** Bonus of a replica in the winning class, per mille of its base. */
   readonly bonusPermille: number
-  /** Fee of the validators, per mille of base and bonus. */
+  /** Fee of the validators, per mille of what workers earn. */
   readonly feePermille: number
   /** Earned credit can be spent this much log time after the settlement. */
   readonly vestMs: bigint

@@ -99,7 +99,7 @@ export type Settled =
  * Payment by verdict: pass with the chosen output, or with vectors that agree with a majority's, earns base and bonus; pass elsewhere,
  * inconclusive, suspect and abstain earn base; fail earns nothing. Who earns the bonus earns the speed bonus too when witnesses saw it reach
  * the job's speed. Every paid replica is paid for the tokens of the chosen output, of an
- * embedding job for one a text: nobody gains by writing more.
+ * embedding job for one a text: no worker gains by writing more.
  *
  * Auditors whose reports made a verdict are paid for it, also of a job that is refunded: who is paid for a pass alone finds nothing wrong.
  *

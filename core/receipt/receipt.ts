@@ -16,12 +16,13 @@ import {
   u32,
   u64,
 } from '../codec/schema.ts'
+import { settlementCodec } from '../ledger/settlement.ts'
 import { LIMITS } from '../limits.ts'
 
 const ENVELOPE_MAX = 1_024
 const SIGNATURES_MAX = LIMITS.validatorCountMax * 64
 /** Thirteen validators and five replicas make more than the 8 KiB of an ordinary receipt. */
-const RECEIPT_BYTES_MAX = 3 * LIMITS.receiptBytesMax
+const RECEIPT_BYTES_MAX = 4 * LIMITS.receiptBytesMax
 /** Levels below the top of a tree of LIMITS.memberCountMax members. */
 const MEMBER_PATH_MAX = 11
 
@@ -91,7 +92,7 @@ export const receiptCodec = defineBody(
       LIMITS.replicaCountMax,
     ),
     settlement: record({
-      body: bytesMax(2_048),
+      body: bytesMax(settlementCodec.bytesMax),
       /** `expiry`: the log's time passed the hold's deadline without a certificate; the body then follows from the intent alone. */
       authority: code(['certificate', 'expiry']),
       bitmap: u16(),

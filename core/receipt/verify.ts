@@ -361,7 +361,7 @@ function isEdge({ members }: CheckedEpoch, peer: PeerId): boolean {
 
 /** The sealed body inside an envelope, unverified: the genesis inside tells under which swarm to verify it. */
 function bodyOf(file: Uint8Array): Uint8Array {
-  const wire = decodeWire(file, LIMITS.receiptOutputBytesMax + 4 * LIMITS.receiptBytesMax)
+  const wire = decodeWire(file, LIMITS.receiptOutputBytesMax + 5 * LIMITS.receiptBytesMax)
   const body = wire.action === 'accept' && Array.isArray(wire.value) ? wire.value[2] : undefined
   return body instanceof Uint8Array ? body : new Uint8Array()
 }

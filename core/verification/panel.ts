@@ -56,6 +56,9 @@ export function panelOf(reports: readonly Said[], isPanel: boolean): Panel {
   }
   const counted = speaking.filter((one) => speaking.some((other) => bears(one, other)))
   if (counted.length === 0) return { verdict: isDoubted ? 'suspect' : 'none', counted, outvoted: [] }
+  // Nobody asks for a second report where the first has no doubts: who hands in more would have its friends paid.
+  if (!isPanel && !isOpen(speaking.flatMap((place) => reports[place] ?? [])))
+    return { verdict: 'pass', counted: counted.slice(0, 1), outvoted: [] }
   const outvoted = speaking.filter((place) => {
     const mine = reports[place]
     if (mine === undefined) return false
@@ -72,10 +75,14 @@ export function panelOf(reports: readonly Said[], isPanel: boolean): Panel {
 /** How many more reports are wanted. @param said  those that are there */
 export function reportsMissing(said: readonly Said[], isPanel: boolean): number {
   const speaking = said.filter(speaks)
-  const isOpen =
+  return Math.max(0, (isPanel || isOpen(speaking) ? REPORTS_MAX : 1) - speaking.length)
+}
+
+function isOpen(speaking: readonly Said[]): boolean {
+  return (
     speaking.some(({ verdict }) => verdict !== 'pass') ||
     speaking.some((one) => speaking.some((other) => !agree(one, other)))
-  return Math.max(0, (isPanel || isOpen ? REPORTS_MAX : 1) - speaking.length)
+  )
 }
 
 /**

@@ -18,7 +18,7 @@ export type VerifyOptions = ShowOptions & { readonly root: readonly string[]; re
 const EXIT_INVALID = 65
 const EXIT_UNKNOWN_ROOT = 3
 const EXIT_UNREADABLE = 66
-const FILE_BYTES_MAX = LIMITS.receiptOutputBytesMax + LIMITS.receiptBytesMax * 4
+const FILE_BYTES_MAX = LIMITS.receiptOutputBytesMax + LIMITS.receiptBytesMax * 5
 const ROOTS_BYTES_MAX = 1_048_576
 /** Decodes and checks everything but who signed the genesis: for reading, not for trusting. */
 export async function showReceipt(path: string, options: ShowOptions, io: Io): Promise<number> {

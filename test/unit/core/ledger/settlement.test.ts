@@ -269,7 +269,7 @@ test('five replicas and thirteen validators fit the settlement body', () => {
     settle(input([], { workers, findings, validators, intent: { ...INTENT, replicas: 5, speedTarget: 1 } })),
   )
   assert.is(body.legs.length, 43)
-  assert.ok(settlementCodec.encode(body).length < 3_072)
+  assert.ok(settlementCodec.encode(body).length < settlementCodec.bytesMax)
   const transfers = settlementTransfers(body, jobNamed('job'), keyNamed('alice').peer, platformAccount('home'))
   assert.ok(transfers.length <= LIMITS.linkedTransferCountMax)
   assert.ok(transfers.every(({ op, debit }) => op === 'void' || debit === userAccount(keyNamed('alice').peer)))

@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { formatAmount } from '../../../../core/ledger/amount.ts'
+import { settlementCodec } from '../../../../core/ledger/settlement.ts'
 import { LIMITS } from '../../../../core/limits.ts'
 import { genesisRoster } from '../../../../core/log/genesis.ts'
 import { type Receipt, receiptCodec } from '../../../../core/receipt/receipt.ts'
@@ -176,6 +177,31 @@ test('an epoch part with another member, owner, place or root is invalid', () =>
     said(() => ({ beacon: new Uint8Array() })),
     'epoch.beacon',
   )
+})
+
+test('a settlement of as many legs as there may be fits the receipt of a job with five replicas and thirteen validators', () => {
+  const settled = settledRun('three', { validatorCount: 7 })
+  const vests = { amount: LIMITS.amountMicroMax, vestsAtMs: 2n ** 45n }
+  const legs = Array.from(
+    { length: 43 },
+    (_, place) => ({ kind: 'audit', node: keyNamed(`n${place}`).peer, ...vests }) as const,
+  )
+  const signatures = new Uint8Array(13 * 64)
+  const five = <T>([first]: readonly T[]): T[] => (first === undefined ? [] : Array.from({ length: 5 }, () => first))
+  const file = resealed(settled, (receipt) => {
+    const { settlement, verification, assignment, execution } = receipt
+    const body = settlementCodec.encode({ ...expectAccepted(settlementCodec.decode(settlement.body)), legs })
+    return {
+      ...receipt,
+      genesis: new Uint8Array(LIMITS.genesisBytesMax),
+      settlement: { ...settlement, body, signatures },
+      verification: five(verification).map((part) => ({ ...part, finding: new Uint8Array(512), signatures })),
+      assignment: { ...assignment, answers: five(assignment.answers), signatures },
+      execution: { commitments: five(execution.commitments), delivery: new Uint8Array(2_048) },
+    }
+  })
+  assert.is(verifyReceiptFile(file, { roots: new Set([settled.root]) }).status, 'invalid')
+  console.log(`the largest receipt: ${file.length} bytes`)
 })
 
 test('a receipt of three replicas and four validators is below 8 KiB', () => {
